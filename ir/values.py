@@ -1,0 +1,146 @@
+"""SSA values and their types.
+
+A `Value` is a frozen record with identity: two values are the same only if they are the same
+object. Its type says what it is:
+
+    i32                          a block-uniform scalar
+    tile<128x64xf16, #x>         an immutable block value; `#x` is its register layout, once known
+    tensor<f16, ...>             a global-memory argument with the facts it was specialized for
+    buffer<3x128x64xf16, #s>     shared memory that we allocated; `#s` maps elements to addresses
+    barrier<4 x 128>             an array of 4 mbarriers, each completed by 128 arrivals
+    token                        the completion of an asynchronous instruction
+    pending<tile<...>>           an asynchronous tile result, readable only after `wait`
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import Literal
+
+from tilewright.ir.layout import Layout
+from tilewright.ir.types import DType
+
+StrideClass = Literal["0", "1", "x16B", "any"]
+ExtentClass = Literal["1", "x16", "any"]
+
+
+@dataclass(frozen=True)
+class ScalarType:
+    """A number that is equal in all lanes of the block."""
+
+    dtype: DType
+
+    def __str__(self) -> str:
+        return self.dtype.name
+
+
+@dataclass(frozen=True)
+class TileType:
+    """An immutable block value of a fixed shape; `layout` maps it to registers, lanes, warps."""
+
+    shape: tuple[int, ...]
+    dtype: DType
+    layout: Layout | None = None
+
+    def with_layout(self, layout: Layout | None) -> TileType:
+        return replace(self, layout=layout)
+
+
+@dataclass(frozen=True)
+class TensorType:
+    """A view of global memory with the facts that a launch is specialized for.
+
+    `strides` and `extents` hold one class per axis; `aligned` says that the base pointer is a
+    multiple of 16 bytes. `written` says that the kernel stores to it.
+    """
+
+    dtype: DType
+    strides: tuple[StrideClass, ...]
+    extents: tuple[ExtentClass, ...]
+    aligned: bool = False
+
+    @property
+    def rank(self) -> int:
+        return len(self.strides)
+
+
+@dataclass(frozen=True)
+class BufferType:
+    """Storage in shared memory; `layout` maps coordinates to element offsets (axis `addr`)."""
+
+    shape: tuple[int, ...]
+    dtype: DType
+    layout: Layout | None = None
+
+
+@dataclass(frozen=True)
+class BarrierType:
+    """`size` mbarriers, each of whose phases completes after `count` arrivals."""
+
+    size: int
+    count: int
+
+
+@dataclass(frozen=True)
+class TokenType:
+    """Completion of one asynchronous instruction."""
+
+
+@dataclass(frozen=True)
+class PendingType:
+    """A tile that an asynchronous instruction is still producing."""
+
+    tile: TileType
+
+
+Type = ScalarType | TileType | TensorType | BufferType | BarrierType | TokenType | PendingType
+
+
+@dataclass(frozen=True, eq=False)
+class Value:
+    """One SSA value; `name` is the user's variable where there is one."""
+
+    type: Type
+    name: str = field(default="", compare=False)
+
+    def __repr__(self) -> str:
+        return f"%{self.name or '?'}@{id(self) & 0xFFFF:x}: {self.type}"
+
+
+def scalar_type(value: Value) -> ScalarType:
+    """The type of `value`, which must be a scalar."""
+    assert isinstance(value.type, ScalarType), value
+    return value.type
+
+
+def tile_type(value: Value) -> TileType:
+    """The type of `value`, which must be a tile."""
+    assert isinstance(value.type, TileType), value
+    return value.type
+
+
+def tensor_type(value: Value) -> TensorType:
+    """The type of `value`, which must be a tensor."""
+    assert isinstance(value.type, TensorType), value
+    return value.type
+
+
+def buffer_type(value: Value) -> BufferType:
+    """The type of `value`, which must be a buffer."""
+    assert isinstance(value.type, BufferType), value
+    return value.type
+
+
+def element_type(value: Value) -> DType:
+    """The dtype of a scalar's, tile's, tensor's or buffer's elements."""
+    assert isinstance(value.type, (ScalarType, TileType, TensorType, BufferType)), value
+    return value.type.dtype
+
+
+def shape_of(value: Value) -> tuple[int, ...]:
+    """The shape of a tile or buffer; () for a scalar."""
+    match value.type:
+        case TileType(shape=shape) | BufferType(shape=shape):
+            return shape
+        case _:
+            return ()
