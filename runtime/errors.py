@@ -1,0 +1,15 @@
+"""Errors of building and launching; the family and its text live in `ir.diagnostics`."""
+
+from __future__ import annotations
+
+from tilewright.ir.diagnostics import ResourceError, TilewrightError
+
+__all__ = ["BuildError", "LaunchError", "ResourceError", "TilewrightError"]
+
+
+class BuildError(TilewrightError):
+    """Generated source could not be turned into a binary, or the tools for it are missing."""
+
+
+class LaunchError(TilewrightError):
+    """A kernel cannot run with these arguments on this machine."""
