@@ -7,12 +7,13 @@ found on first use, so importing tilewright loads neither torch nor the CUDA bin
 walks the checkout also loads this file, under another name.
 """
 
-import importlib
+import importlib.util
 import re
+from types import ModuleType
 
 __version__ = "0.1.0"
 
-# Module -> the names it gives to `tilewright`; data types are recognized by their form.
+# Module -> the names it gives to `tilewright`.
 _EXPORTS = {
     "tilewright.frontend.language": """
         Scalar Static Tensor inline kernel torch_op
@@ -23,30 +24,40 @@ _EXPORTS = {
     """,
     "tilewright.ir.types": "codebook",
 }
-_MODULES = {"ops": "tilewright.ops", "vm": "tilewright.runtime.vm"}
-_DTYPE = re.compile(r"bool_?|(u|i|f|bf|tf|e)[0-9]\w*")
-
 _HOME = {name: module for module, names in _EXPORTS.items() for name in names.split()}
+_MODULES = {"ops": "tilewright.ops", "vm": "tilewright.runtime.vm"}
+
+# Data types are named as they print: `tw.u4`, `tw.f6_e3m2`, `tw.bool`.
+_DTYPE = re.compile(r"bool|(u|i|f|bf|tf|nf|e)[0-9][a-z0-9_]*")
 
 
 def __getattr__(name: str) -> object:
     """Find `tilewright.name` in the module that defines it, and keep it for the next use."""
-    home = "tilewright.ir.types" if _DTYPE.fullmatch(name) else _HOME.get(name)
     try:
-        if name in _MODULES:
-            found = importlib.import_module(_MODULES[name])
-        elif home is not None:
-            found = getattr(importlib.import_module(home), name)
-        else:
-            raise AttributeError(name)
-    except (AttributeError, ModuleNotFoundError) as error:
-        if isinstance(error, ModuleNotFoundError) and not (error.name or "").startswith(
-            "tilewright"
-        ):
-            raise  # a missing dependency is named as such
-        raise AttributeError(f"tilewright has no name {name!r}", name=name) from error
+        found = _find(name)
+    except (AttributeError, ValueError) as error:
+        reason = f": {error}" if isinstance(error, ValueError) else ""
+        message = f"tilewright has no name {name!r}{reason}"
+        raise AttributeError(message, name=name) from error
     globals()[name] = found
     return found
+
+
+def _find(name: str) -> object:
+    if _DTYPE.fullmatch(name):
+        return importlib.import_module("tilewright.ir.types").parse_dtype(name)
+    if name in _MODULES:
+        return _load(_MODULES[name])
+    if name in _HOME:
+        return getattr(_load(_HOME[name]), name)
+    raise AttributeError(name)
+
+
+def _load(module: str) -> ModuleType:
+    """A module of ours; only where it does not exist at all is its name just unknown."""
+    if importlib.util.find_spec(module.rpartition(".")[0]) and importlib.util.find_spec(module):
+        return importlib.import_module(module)
+    raise AttributeError(module)
 
 
 def __dir__() -> list[str]:
