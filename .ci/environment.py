@@ -6,7 +6,7 @@ torch comes first, because which build of it (CPU or one of several CUDA version
 choice: one that the environment already has is kept, `--torch` replaces it, and otherwise the
 version that constraints.txt pins is taken from the configured package index. Everything else
 follows in the pinned versions. A stamp holds the hash of what was asked for, so a second call
-costs nothing. Runs on any Python 3 so that an old one gets a message instead of a SyntaxError.
+costs nothing. Written for Python 3.7 and newer, so that an old one gets a message.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 OLDEST = (3, 11)
+NEEDS = "setuptools>=77"  # as in pyproject.toml
 
 # What the environment holds of torch: its version and the names that it requires.
 QUESTION = """
@@ -97,8 +98,8 @@ def install(folder: Path, *, extras: str, torch: str) -> None:
         sys.exit(f"TORCH={torch} did not install torch")
     constraints = folder / "constraints.txt"
     constraints.write_text(relax_constraints(pinned.read_text(), version, requires))
-    run([*pip, "-c", str(constraints), "setuptools"])
-    # The pinned setuptools builds the editable install: nothing unpinned is fetched for it.
+    run([*pip, "-c", str(constraints), "torch", NEEDS])
+    # Without isolation: the setuptools that is there builds it, and nothing unpinned is fetched.
     target = f"{ROOT}[{extras}]"
     run([*pip, "-c", str(constraints), "--no-build-isolation", "-e", target])
 
