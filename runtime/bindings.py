@@ -1,4 +1,4 @@
-"""The one place that imports the CUDA bindings, late: most commands never need them.
+"""The one place that imports torch and the CUDA bindings, late: most commands never need them.
 
 `nvrtc()` works on any machine that has the wheels; `driver()` needs NVIDIA's driver library, which
 only comes with a GPU's driver. Both raise an error that says what to install.
@@ -12,6 +12,12 @@ from types import ModuleType
 from typing import Any
 
 from tilewright.runtime.errors import BuildError, LaunchError
+
+
+@functools.cache
+def torch() -> ModuleType:
+    """The torch module; importing it takes a second, so only launches ask for it."""
+    return importlib.import_module("torch")
 
 
 @functools.cache
