@@ -1,0 +1,1 @@
+"""Target IR → source text: templates only, one file per instruction family and target."""

@@ -1,0 +1,237 @@
+"""Shared memory buffers and the asynchronous copies into and out of them.
+
+A ring of S stages is a buffer whose leading axis has extent S; `buffer.at` picks one stage.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from tilewright.ir.diagnostics import ShapeError, TypeMismatch
+from tilewright.ir.instruction import (
+    ANY,
+    Effect,
+    Instruction,
+    attribute,
+    instruction,
+    operand,
+    operands,
+)
+from tilewright.ir.instructions.memory import check_region, region_index
+from tilewright.ir.layout import Layout
+from tilewright.ir.memory import BufferState, BufferView, TensorView
+from tilewright.ir.numeric import Array, numpy_class
+from tilewright.ir.token import Token
+from tilewright.ir.types import DType
+from tilewright.ir.values import (
+    BufferType,
+    TileType,
+    TokenType,
+    Type,
+    Value,
+    buffer_type,
+    element_type,
+    shape_of,
+)
+
+
+@instruction("buffer", phases=ANY)
+class Alloc(Instruction):
+    """A new buffer in shared memory, poison until written; `offset` is its place once planned."""
+
+    shape: tuple[int, ...] = attribute()
+    dtype: DType = attribute()
+    layout: Layout | None = attribute(None)
+    offset: int | None = attribute(None)
+
+    def result(self) -> tuple[Type, ...]:
+        return (BufferType(self.shape, self.dtype, self.layout),)
+
+    def effects(self) -> tuple[Effect, ...]:
+        return (Effect("init", None),)
+
+    def meaning(self) -> BufferView:
+        return BufferView.whole(BufferState(self.shape, self.dtype))
+
+
+@instruction("buffer.at", phases=ANY)
+class At(Instruction):
+    """The part of `buffer` at `index` along its leading axes (a ring's stage); it aliases."""
+
+    buffer: Value = operand()
+    index: tuple[Value, ...] = operands()
+
+    def result(self) -> tuple[Type, ...]:
+        kind = buffer_type(self.buffer)
+        taken = len(self.index)
+        layout = kind.layout
+        if layout is not None:
+            layout = layout.slice(tuple(0 for _ in range(taken)))
+        return (BufferType(kind.shape[taken:], kind.dtype, layout),)
+
+    def meaning(self, buffer: BufferView, index: tuple[Array, ...]) -> BufferView:
+        return buffer.at(tuple(int(i) for i in index))
+
+
+@instruction("buffer.part", phases=ANY)
+class Part(Instruction):
+    """buffer[start : start + shape], with compile-time places; it aliases."""
+
+    buffer: Value = operand()
+    start: tuple[int, ...] = attribute()
+    shape: tuple[int, ...] = attribute()
+
+    def result(self) -> tuple[Type, ...]:
+        kind = buffer_type(self.buffer)
+        return (BufferType(self.shape, kind.dtype, None),)
+
+    def meaning(self, buffer: BufferView) -> BufferView:
+        return buffer.at(tuple(slice(s, s + n) for s, n in zip(self.start, self.shape, strict=True)))
+
+
+@instruction("buffer.transpose", phases=ANY)
+class BufferTranspose(Instruction):
+    """`buffer` with its axes permuted; it aliases."""
+
+    buffer: Value = operand()
+    axes: tuple[int, ...] = attribute()
+
+    def result(self) -> tuple[Type, ...]:
+        kind = buffer_type(self.buffer)
+        layout = None if kind.layout is None else kind.layout.permute(self.axes)
+        return (replace(kind, shape=tuple(kind.shape[a] for a in self.axes), layout=layout),)
+
+    def meaning(self, buffer: BufferView) -> BufferView:
+        return buffer.transposed(self.axes)
+
+
+@instruction("buffer.load", phases=ANY)
+class BufferLoad(Instruction):
+    """result[i] = buffer[i]"""
+
+    buffer: Value = operand()
+
+    def result(self) -> tuple[Type, ...]:
+        return (TileType(shape_of(self.buffer), element_type(self.buffer)),)
+
+    def effects(self) -> tuple[Effect, ...]:
+        return (Effect("read", self.buffer),)
+
+    def meaning(self, buffer: BufferView) -> Array:
+        return buffer.read()
+
+
+@instruction("buffer.store", phases=ANY)
+class BufferStore(Instruction):
+    """buffer[i] = value[i]"""
+
+    buffer: Value = operand()
+    value: Value = operand()
+
+    def effects(self) -> tuple[Effect, ...]:
+        return (Effect("write", self.buffer),)
+
+    def check(self) -> None:
+        if shape_of(self.buffer) != shape_of(self.value):
+            raise ShapeError(
+                f"a tile of shape {shape_of(self.value)} into a buffer of {shape_of(self.buffer)}"
+            )
+        if element_type(self.buffer) != element_type(self.value):
+            raise TypeMismatch("the buffer and the tile stored into it have one dtype")
+
+    def meaning(self, buffer: BufferView, value: Array) -> None:
+        buffer.write(value)
+
+
+@instruction("copy", phases=ANY)
+class Copy(Instruction):
+    """Starts buffer[i] = tensor[offsets + i] (0 outside the view); poison until the token's wait.
+
+    `path` is how: "cp_async" by all lanes, "tma" by one lane through a tensor map, "bulk" (linear).
+    With `barrier` the completion is an arrival of its bytes at barrier[slot] instead of a wait on
+    the token.
+    """
+
+    tensor: Value = operand()
+    offsets: tuple[Value, ...] = operands()
+    buffer: Value = operand()
+    barrier: Value | None = operand(optional=True)
+    slot: Value | None = operand(optional=True)
+    path: str = attribute("cp_async")
+    bounds: tuple[bool, ...] | None = attribute(None)
+
+    def result(self) -> tuple[Type, ...]:
+        return (TokenType(),)
+
+    def effects(self) -> tuple[Effect, ...]:
+        proxy = "generic" if self.path == "cp_async" else "async"
+        found = (
+            Effect("read", self.tensor, proxy, "token"),
+            Effect("write", self.buffer, proxy, "token"),
+        )
+        if self.barrier is None:
+            return found
+        return (*found, Effect("arrive", self.barrier, proxy, "token"))
+
+    def check(self) -> None:
+        check_region(self.tensor, self.offsets, shape_of(self.buffer))
+
+    def meaning(
+        self,
+        tensor: TensorView,
+        offsets: tuple[Array, ...],
+        buffer: BufferView,
+        barrier: object | None,
+        slot: Array | None,
+    ) -> Token:
+        index = region_index(offsets, shape_of(self.buffer))
+        values = tensor.read(index, np.zeros((), numpy_class(tensor.dtype)))
+        buffer.begin()
+        token = Token(lambda: buffer.finish(values))
+        if barrier is not None:
+            assert slot is not None
+            barrier.attach(int(slot), token)  # type: ignore[attr-defined]
+        return token
+
+
+@instruction("copy.out", phases=ANY)
+class CopyOut(Instruction):
+    """Starts tensor[offsets + i] = buffer[i] (or += with reduce="add"); the buffer is pinned.
+
+    The token's wait says that the buffer may be overwritten and the writes are visible.
+    """
+
+    buffer: Value = operand()
+    tensor: Value = operand()
+    offsets: tuple[Value, ...] = operands()
+    path: str = attribute("tma")
+    reduce: str | None = attribute(None)
+    bounds: tuple[bool, ...] | None = attribute(None)
+
+    def result(self) -> tuple[Type, ...]:
+        return (TokenType(),)
+
+    def effects(self) -> tuple[Effect, ...]:
+        action = "write" if self.reduce is None else "atomic"
+        return (
+            Effect("read", self.buffer, "async", "token"),
+            Effect(action, self.tensor, "async", "token"),
+        )
+
+    def check(self) -> None:
+        check_region(self.tensor, self.offsets, shape_of(self.buffer))
+
+    def meaning(self, buffer: BufferView, tensor: TensorView, offsets: tuple[Array, ...]) -> Token:
+        values = buffer.pin()
+        index = region_index(offsets, shape_of(self.buffer))
+
+        def finish() -> None:
+            if self.reduce is None:
+                tensor.write(index, values)
+            else:
+                tensor.update(self.reduce, index, values, None)
+            buffer.unpin()
+
+        return Token(finish)

@@ -1,0 +1,130 @@
+"""Matrix multiply-accumulate, synchronous and asynchronous."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from tilewright.ir.diagnostics import ShapeError, TypeMismatch
+from tilewright.ir.instruction import (
+    ANY,
+    BEFORE_TARGET,
+    Effect,
+    Instruction,
+    attribute,
+    instruction,
+    operand,
+)
+from tilewright.ir.memory import BufferView
+from tilewright.ir.numeric import Array, round_to
+from tilewright.ir.token import Token
+from tilewright.ir.types import DType, f16, f32, f64, i32, tf32
+from tilewright.ir.values import (
+    BufferType,
+    PendingType,
+    TileType,
+    TokenType,
+    Type,
+    Value,
+    element_type,
+    shape_of,
+    tile_type,
+)
+
+
+def accumulator_types(dtype: DType) -> tuple[DType, ...]:
+    """The accumulator dtypes that a product of two `dtype` operands may have."""
+    if dtype.is_integer:
+        return (i32,)
+    if dtype == f64:
+        return (f64,)
+    return (f32, f16) if dtype == f16 or dtype.bits <= 8 else (f32,)
+
+
+def _check(x: Value, y: Value, acc: Value) -> None:
+    xs, ys, accs = shape_of(x), shape_of(y), shape_of(acc)
+    if len(xs) != 2 or len(ys) != 2 or xs[1] != ys[0] or accs != (xs[0], ys[1]):
+        raise ShapeError(
+            f"mma of {xs} and {ys} into {accs}: want (m, k), (k, n) and (m, n)",
+            "transpose an operand with .T",
+        )
+    left, right = element_type(x), element_type(y)
+    same_class = left.is_integer == right.is_integer
+    if not same_class or (left != right and left.bits > 8):
+        raise TypeMismatch(f"mma of {left.name} and {right.name}", "cast one of them")
+    if element_type(acc) not in accumulator_types(left):
+        wanted = " or ".join(t.name for t in accumulator_types(left))
+        raise TypeMismatch(
+            f"mma of {left.name} accumulates in {wanted}, not {element_type(acc).name}",
+            f"start with tw.zeros(..., tw.{accumulator_types(left)[0].name})",
+        )
+
+
+def _product(x: Array, y: Array, acc: Array, dtype: DType, precision: str) -> Array:
+    if precision == "tf32":
+        x, y = round_to(tf32, x), round_to(tf32, y)
+    with np.errstate(all="ignore"):
+        return round_to(dtype, x @ y + acc)
+
+
+@instruction("mma", phases=ANY)
+class Mma(Instruction):
+    """result[i, j] = acc[i, j] + sum over k of x[i, k] * y[k, j], accumulated in acc's dtype.
+
+    `x` and `y` are tiles, or buffers once staged. `precision="tf32"` lets f32 operands be rounded
+    to tf32; "exact" keeps them. The order of the sum is free.
+    """
+
+    x: Value = operand()
+    y: Value = operand()
+    acc: Value = operand()
+    precision: str = attribute("exact")
+    atom: str | None = attribute(None)
+
+    def result(self) -> tuple[Type, ...]:
+        return (self.acc.type,)
+
+    def effects(self) -> tuple[Effect, ...]:
+        return tuple(Effect("read", v) for v in (self.x, self.y) if isinstance(v.type, BufferType))
+
+    def check(self) -> None:
+        _check(self.x, self.y, self.acc)
+
+    def meaning(self, x: Array | BufferView, y: Array | BufferView, acc: Array) -> Array:
+        left = x.read() if isinstance(x, BufferView) else x
+        right = y.read() if isinstance(y, BufferView) else y
+        return _product(left, right, acc, tile_type(self.acc).dtype, self.precision)
+
+
+@instruction("mma.async", phases=BEFORE_TARGET)
+class MmaAsync(Instruction):
+    """Starts result = acc + x · y; the result is pending until its token has been waited for.
+
+    Buffers among the operands are read until then and may not be overwritten. `acc` may itself be
+    pending: asynchronous products on one accumulator chain in order.
+    """
+
+    x: Value = operand()
+    y: Value = operand()
+    acc: Value = operand()
+    atom: str | None = attribute(None)
+
+    def result(self) -> tuple[Type, ...]:
+        return (PendingType(self._tile()), TokenType())
+
+    def effects(self) -> tuple[Effect, ...]:
+        buffers = (v for v in (self.x, self.y) if isinstance(v.type, BufferType))
+        return tuple(Effect("read", v, "async", "token") for v in buffers)
+
+    def _tile(self) -> TileType:
+        kind = self.acc.type
+        return kind.tile if isinstance(kind, PendingType) else tile_type(self.acc)
+
+    def check(self) -> None:
+        _check(self.x, self.y, Value(self._tile()))
+
+    def meaning(self, x: Array | BufferView, y: Array | BufferView, acc: Array) -> tuple[Array, Token]:
+        held = tuple(v for v in (x, y) if isinstance(v, BufferView))
+        left = x.pin() if isinstance(x, BufferView) else x
+        right = y.pin() if isinstance(y, BufferView) else y
+        found = _product(left, right, acc, self._tile().dtype, "exact")
+        return found, Token(lambda: [v.unpin() for v in held])

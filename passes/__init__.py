@@ -1,0 +1,1 @@
+"""Kernel → Kernel, one file per pass; `order.py` lists them per target."""
