@@ -1,0 +1,112 @@
+"""The f32 path of the cpu prelude: packing, micro-kernels and stores, compiled and run through the
+example that shows the shape of generated code. Checked against float64 with the bound of a sum of
+K rounded products: |error| <= (K + 2) * 2^-24 * sum |a| |b|, plus one rounding to the output."""
+
+from __future__ import annotations
+
+import ctypes
+import functools
+import subprocess
+import tempfile
+from pathlib import Path
+
+import ml_dtypes
+import numpy as np
+import pytest
+
+from tilewright.runtime.isa import ISAS, cpu_features, find_isas
+
+HERE = Path(__file__).parent
+PRELUDE = HERE.parents[1] / "codegen" / "cpu" / "prelude"
+TYPES = {
+    "float": (np.float32, 2.0**-24),
+    "bf16": (ml_dtypes.bfloat16, 2.0**-8),
+    "f16": (np.float16, 2.0**-11),
+}
+HERE_RUNS = [isa for isa in ("avx2", "avx512") if isa in find_isas(cpu_features())]
+
+
+@functools.cache
+def build(isa: str, tile: str, element: str) -> ctypes.CDLL:
+    folder = Path(tempfile.mkdtemp(prefix="tw-prelude-"))
+    command = ["c++", "-O3", "-std=c++17", "-fno-exceptions", "-fopenmp", "-shared", "-fPIC"]
+    command += [*ISAS[isa].flags, f"-I{PRELUDE}", f"-DTILE={tile}", f"-DELEMENT={element}"]
+    command += [
+        "-Wall",
+        "-Werror",
+        "-Wno-uninitialized",
+        "-Wno-maybe-uninitialized",
+    ]  # g++ 12 headers
+    library = folder / "matmul.so"
+    subprocess.run([*command, str(HERE / "matmul_example.cpp"), "-o", str(library)], check=True)
+    return ctypes.CDLL(str(library))
+
+
+def run(library: ctypes.CDLL, a: np.ndarray, b: np.ndarray, c: np.ndarray) -> None:
+    strides = [s // x.itemsize for x in (a, b, c) for s in x.strides]
+    library.matmul(
+        *(ctypes.c_void_p(x.__array_interface__["data"][0]) for x in (a, b, c)),
+        (ctypes.c_int64 * 3)(a.shape[0], b.shape[0], a.shape[1]),
+        (ctypes.c_int64 * 6)(*strides),
+        ctypes.c_int(2),
+    )
+
+
+def operand(rng: np.random.Generator, rows: int, cols: int, form: str, dtype: type) -> np.ndarray:
+    """A rows × cols operand: row-major, column-major, every second element, or reversed."""
+    match form:
+        case "row":
+            return rng.standard_normal((rows, cols)).astype(dtype)
+        case "column":
+            return rng.standard_normal((cols, rows)).astype(dtype).T
+        case "strided":
+            return rng.standard_normal((2 * rows, 2 * cols)).astype(dtype)[::2, ::2]
+        case _:
+            return rng.standard_normal((rows, cols)).astype(dtype)[::-1, ::-1]
+
+
+def check(library: ctypes.CDLL, shape: tuple[int, int, int], forms: str, element: str) -> None:
+    m, n, k = shape
+    dtype, unit = TYPES[element]
+    rng = np.random.default_rng()
+    left, right, out = forms.split()
+    a, b = operand(rng, m, k, left, dtype), operand(rng, n, k, right, dtype)
+    frame = np.full((m + 2, n + 2) if out == "row" else (n + 2, m + 2), np.nan).astype(dtype)
+    c = (frame if out == "row" else frame.T)[1:-1, 1:-1]
+    run(library, a, b, c)
+    exact = a.astype(np.float64) @ b.astype(np.float64).T
+    scale = np.abs(a).astype(np.float64) @ np.abs(b).astype(np.float64).T
+    error = np.abs(c.astype(np.float64) - exact)
+    bound = (k + 2) * 2.0**-24 * scale + unit * np.abs(exact) * 1.001 + 2.0**-24 * (unit > 2.0**-24)
+    assert (error <= bound).all(), (shape, forms, element, float((error / bound).max()))
+    assert np.isnan(frame.astype(np.float32)).sum() == frame.size - m * n, "wrote outside the view"
+
+
+@pytest.mark.parametrize("isa", HERE_RUNS)
+@pytest.mark.parametrize("tile", ["128,128,64", "37,41,19", "16,48,256", "1,5,3"])
+def test_odd_sizes_and_strides_agree_with_float64(isa: str, tile: str) -> None:
+    library = build(isa, tile, "float")
+    for shape in [(1, 1, 1), (16, 33, 17), (129, 131, 67), (14, 32, 300), (3, 200, 1)]:
+        for forms in ["row row row", "row column column", "column row row", "column column row"]:
+            check(library, shape, forms, "float")
+        check(library, shape, "strided reversed row", "float")
+        check(library, shape, "reversed strided column", "float")
+
+
+@pytest.mark.parametrize("isa", HERE_RUNS)
+@pytest.mark.parametrize("element", ["bf16", "f16"])
+def test_half_types_are_packed_as_f32(isa: str, element: str) -> None:
+    library = build(isa, "60,64,32", element)
+    for shape in [(61, 65, 33), (7, 9, 100)]:
+        for forms in ["row row row", "column column column", "strided row row"]:
+            check(library, shape, forms, element)
+
+
+@pytest.mark.parametrize("isa", HERE_RUNS)
+def test_padding_of_the_contraction_does_not_make_nan_of_infinity(isa: str) -> None:
+    library = build(isa, "37,41,19", "float")
+    a, b = np.ones((5, 20), np.float32), np.ones((6, 20), np.float32)
+    a[2, 19] = np.inf
+    c = np.full((5, 6), np.nan, np.float32)
+    run(library, a, b, c)
+    assert np.isinf(c[2]).all() and (np.delete(c, 2, 0) == 20).all()
