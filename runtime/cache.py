@@ -77,6 +77,12 @@ def is_intact(entry: Path) -> bool:
         return False
 
 
+def list_entries(root: Path) -> list[Path]:
+    """The folders of all entries below `root`; nothing else that may lie there."""
+    manifests = root.glob(f"*/{'[0-9a-f]' * 64}/{MANIFEST}")
+    return sorted(manifest.parent for manifest in manifests)
+
+
 def check_writable() -> Path:
     """The cache folder, created; raises `BuildError` with the remedy where that is impossible."""
     root = cache_root()

@@ -1,0 +1,1 @@
+"""The subcommands of `tilewright`, one file each; `runtime.cli` lists them."""
