@@ -30,8 +30,10 @@ from tilewright.runtime.openmp import find_openmp
 # Without errno and trapping semantics libm calls and divisions vectorize; no value changes.
 _FLAGS = (
     *("-O3", "-std=c++17", "-fopenmp", "-fPIC", "-fno-exceptions", "-fno-rtti"),
-    *("-fno-math-errno", "-fno-trapping-math"),
+    *("-fno-math-errno", "-fno-trapping-math", "-fno-semantic-interposition"),
 )
+# A kernel may be called `index`, as a function of libc is: its own calls must still reach it.
+_LINK_FLAGS = ("-shared", "-Wl,-Bsymbolic")
 _PRELUDE = """\
 #pragma once
 #include <immintrin.h>
@@ -91,7 +93,8 @@ def compile_cpp(source: str, *, name: str, isa: str, flags: Sequence[str] = ()) 
     compiler = find_compiler()
     openmp = find_openmp()
     base = (*_FLAGS, *ISAS[isa].flags)
-    parts = (source, *compiler.command, compiler.version, *base, *flags, str(openmp), _PRELUDE)
+    tools = (*compiler.command, compiler.version, *base, *flags, *_LINK_FLAGS)
+    parts = (source, *tools, str(openmp), _PRELUDE, _NINJA)
 
     def build(folder: Path) -> None:
         prelude = _precompile(compiler, base, cache_root())
@@ -173,7 +176,7 @@ def _ninja_file(compiler: Compiler, command: Sequence[str], openmp: Path | None)
     libraries = ["-fopenmp"] if openmp is None else [str(openmp), f"-Wl,-rpath,{openmp.parent}"]
     return _NINJA.format(
         compile=_escape(command),
-        link=_escape((*compiler.command, "-shared")),
+        link=_escape((*compiler.command, *_LINK_FLAGS)),
         libraries=_escape(libraries),
     )
 

@@ -85,6 +85,22 @@ def test_vectors_are_as_wide_as_the_instruction_set() -> None:
         assert "%zmm" not in assembly or name == "avx512"
 
 
+def test_precompiled_header_is_used() -> None:
+    # -H lists every header that is read: only the precompiled one ("!"), none of the system's.
+    log = compile_cpp(AXPY, name="axpy", isa="avx2", flags=["-H", "-Winvalid-pch"]).log
+    headers = [line for line in log.splitlines() if line[:2] in ("! ", ". ", "x ")]
+    assert len(headers) == 1
+    assert headers[0].startswith("! ")
+
+
+def test_kernel_named_like_a_libc_function_calls_itself() -> None:
+    source = """
+extern "C" __attribute__((noinline)) int64_t index(int64_t x, int64_t y) { return 10 * x + y; }
+extern "C" int64_t twice(int64_t x) { return 2 * index(x, 1); }
+"""
+    assert compile_cpp(source, name="index", isa="avx2").load().twice(4) == 82
+
+
 def test_compile_error_shows_generated_lines() -> None:
     source = '#line 12 "/matmul.py"\nextern "C" int k() { return undefined_name; }\n'
     with pytest.raises(BuildError) as error:
