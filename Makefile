@@ -37,13 +37,13 @@ demo: setup  ## run the main job and print its table
 	$(HERE) $(RUN) examples/demo.py
 
 test: setup-dev  ## run all tests that need no GPU
-	$(HERE) $(RUN) -P -m pytest -q -n $(WORKERS) --doctest-modules --ignore=tests/gpu $(TESTS) --pyargs $(DOCTESTS)
+	$(HERE) $(RUN) -m pytest -q -n $(WORKERS) --doctest-modules --ignore=tests/gpu $(TESTS) --pyargs $(DOCTESTS)
 
 check: setup-dev  ## formatting, lint, types, layers, and the size report
 	$(RUN) -m ruff format --check .
 	$(RUN) -m ruff check .
 	MYPYPATH=.typing $(RUN) -m mypy -p tilewright
-	$(HERE) $(RUN) -P -m pytest -q tests/project/test_layers.py
+	$(HERE) $(RUN) -m pytest -q tests/project/test_layers.py
 	$(RUN) tests/project/size_report.py
 
 format: setup-dev  ## format the sources and fix what the linter can fix

@@ -22,8 +22,12 @@ def read_pins(text: str) -> dict[str, str]:
     return {canonicalize_name(name): version for name, version in pins.items()}
 
 
+# What a surrounding `make test` or the caller's shell would otherwise decide.
+INHERITED = ("MAKEFLAGS", "MAKELEVEL", "MAKEOVERRIDES", "MFLAGS", "OUT", "PYTHON", "RESULTS")
+
+
 def run_make(*arguments: str, **variables: str) -> str:
-    environment = {key: value for key, value in os.environ.items() if key not in ("OUT", "RESULTS")}
+    environment = {key: value for key, value in os.environ.items() if key not in INHERITED}
     done = subprocess.run(
         ["make", "-s", *arguments],
         cwd=ROOT,
