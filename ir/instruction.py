@@ -118,7 +118,7 @@ class Instruction:
         return ()
 
     def effects(self) -> tuple[Effect, ...]:
-        """What this instruction does besides computing its results (bodies speak for themselves)."""
+        """What it does besides computing its results (bodies speak for themselves)."""
         return ()
 
     def check(self) -> None:
@@ -178,7 +178,8 @@ def instruction(
     """Declare an instruction; with `ops`, a family whose field `op` is its mnemonic in text."""
 
     def declare(cls: C) -> C:
-        made = dataclass(frozen=True, eq=False, kw_only=True)(cls)
+        made = cls
+        dataclass(frozen=True, eq=False, kw_only=True)(made)  # changes and returns its argument
         made.name = name
         made.phases = phases
         made.terminates = terminates

@@ -117,7 +117,7 @@ class Machine:
         raise _Leave(outcome, values)
 
     def run_grid(self, body: Body, extents: tuple[int, ...]) -> Generator[str, None, None]:
-        """Run `body` for every grid point, each in a machine of its own, in turn where they wait."""
+        """Run `body` for every grid point in a machine of its own; those that wait take turns."""
         points = itertools.product(*(range(e) for e in extents))
         runs = (
             Machine(dict(self.environment), steps=self.steps).run(

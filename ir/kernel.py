@@ -78,8 +78,8 @@ class Builder:
 
 Environment = dict[Value, Value]
 Visitor = Callable[[Instruction, Builder], Sequence[Value] | None]
-"""Given an instruction whose operands are already new: None keeps it, else it has been replaced:
-the visitor appended what it wants to the builder and returns the values that stand for the results."""
+"""Given an instruction whose operands are already new: None keeps it. Else it has been replaced:
+the visitor appended what it wants to the builder and returns what stands for the results."""
 
 
 def rebuild(kernel: Kernel, visit: Visitor, **changes: object) -> Kernel:

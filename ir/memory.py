@@ -8,7 +8,9 @@ pinned while an asynchronous instruction reads them.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
@@ -73,7 +75,7 @@ class TensorView:
         return inside
 
 
-ATOMIC = {
+ATOMIC: dict[str, Callable[[DType, Any, Any], Any]] = {
     "add": lambda dtype, old, new: round_to(dtype, np.asarray(old + new)),
     "max": lambda dtype, old, new: max(old, new),
     "min": lambda dtype, old, new: min(old, new),

@@ -51,7 +51,9 @@ def parse_kernels(text: str, file: str = "<kernel>") -> list[Kernel]:
         tree = _grammar().parse(text.strip() + "\n")
     except UnexpectedInput as error:
         place = Location(file, error.line, error.column - 1, error.column)
-        raise IRSyntaxError(f"cannot read this:\n{error.get_context(text)}", location=place) from None
+        raise IRSyntaxError(
+            f"cannot read this:\n{error.get_context(text)}", location=place
+        ) from None
     state = _Parser(file)
     kernels = []
     for node in _trees(tree):
@@ -229,7 +231,9 @@ class _Parser:
         match node.data:
             case "plain_type":
                 text = str(node.children[0])
-                return TokenType() if text == "token" else ScalarType(_dtype(text, self.place(node)))
+                return (
+                    TokenType() if text == "token" else ScalarType(_dtype(text, self.place(node)))
+                )
             case "tile_type":
                 return TileType(*self.shaped(node))
             case "pending_type":

@@ -11,7 +11,16 @@ from __future__ import annotations
 
 from tilewright.ir.diagnostics import TilewrightError, VerifyError
 from tilewright.ir.instruction import Body, Instruction
-from tilewright.ir.instructions.control import Break, Condition, Continue, For, ForTiles, If, While, Yield
+from tilewright.ir.instructions.control import (
+    Break,
+    Condition,
+    Continue,
+    For,
+    ForTiles,
+    If,
+    While,
+    Yield,
+)
 from tilewright.ir.instructions.roles import Roles
 from tilewright.ir.kernel import Kernel
 from tilewright.ir.parser import without_layout
@@ -47,7 +56,9 @@ def _verify_body(
     _verify_end(body, owner)
 
 
-def _verify_instruction(item: Instruction, known: set[Value], kernel: Kernel, layouts: bool) -> None:
+def _verify_instruction(
+    item: Instruction, known: set[Value], kernel: Kernel, layouts: bool
+) -> None:
     if kernel.phase not in item.phases:
         raise VerifyError(f"{item.mnemonic} is not legal in phase {kernel.phase}")
     for value in item.operand_values:

@@ -62,7 +62,7 @@ class Atomic(Instruction):
 
 @instruction("signal", phases=ANY)
 class Signal(Instruction):
-    """Adds `value` to tensor[index] with release order at device scope, after all earlier writes."""
+    """Adds `value` to tensor[index] with release order at device scope."""
 
     tensor: Value = operand()
     index: tuple[Value, ...] = operands()

@@ -12,8 +12,10 @@ import numpy as np
 from tilewright.ir.diagnostics import ShapeError, TypeMismatch
 from tilewright.ir.instruction import (
     ANY,
+    Action,
     Effect,
     Instruction,
+    Proxy,
     attribute,
     instruction,
     operand,
@@ -68,7 +70,10 @@ class At(Instruction):
         taken = len(self.index)
         layout = kind.layout
         if layout is not None:
-            layout = layout.slice(tuple(0 for _ in range(taken)))
+            layout = layout.slice(
+                (0,) * taken + (0,) * (layout.rank - taken), (1,) * taken + kind.shape[taken:]
+            )
+            layout = layout.group(kind.shape[taken:])
         return (BufferType(kind.shape[taken:], kind.dtype, layout),)
 
     def meaning(self, buffer: BufferView, index: tuple[Array, ...]) -> BufferView:
@@ -88,7 +93,9 @@ class Part(Instruction):
         return (BufferType(self.shape, kind.dtype, None),)
 
     def meaning(self, buffer: BufferView) -> BufferView:
-        return buffer.at(tuple(slice(s, s + n) for s, n in zip(self.start, self.shape, strict=True)))
+        return buffer.at(
+            tuple(slice(s, s + n) for s, n in zip(self.start, self.shape, strict=True))
+        )
 
 
 @instruction("buffer.transpose", phases=ANY)
@@ -100,7 +107,7 @@ class BufferTranspose(Instruction):
 
     def result(self) -> tuple[Type, ...]:
         kind = buffer_type(self.buffer)
-        layout = None if kind.layout is None else kind.layout.permute(self.axes)
+        layout = None if kind.layout is None else kind.layout.permute(*self.axes)
         return (replace(kind, shape=tuple(kind.shape[a] for a in self.axes), layout=layout),)
 
     def meaning(self, buffer: BufferView) -> BufferView:
@@ -166,7 +173,7 @@ class Copy(Instruction):
         return (TokenType(),)
 
     def effects(self) -> tuple[Effect, ...]:
-        proxy = "generic" if self.path == "cp_async" else "async"
+        proxy: Proxy = "generic" if self.path == "cp_async" else "async"
         found = (
             Effect("read", self.tensor, proxy, "token"),
             Effect("write", self.buffer, proxy, "token"),
@@ -214,7 +221,7 @@ class CopyOut(Instruction):
         return (TokenType(),)
 
     def effects(self) -> tuple[Effect, ...]:
-        action = "write" if self.reduce is None else "atomic"
+        action: Action = "write" if self.reduce is None else "atomic"
         return (
             Effect("read", self.buffer, "async", "token"),
             Effect(action, self.tensor, "async", "token"),

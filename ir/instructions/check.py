@@ -7,7 +7,15 @@ from typing import Any
 import numpy as np
 
 from tilewright.ir.diagnostics import InterpretError
-from tilewright.ir.instruction import ANY, Effect, Instruction, attribute, instruction, operand, operands
+from tilewright.ir.instruction import (
+    ANY,
+    Effect,
+    Instruction,
+    attribute,
+    instruction,
+    operand,
+    operands,
+)
 from tilewright.ir.numeric import Array
 from tilewright.ir.values import Value
 

@@ -86,7 +86,13 @@ class For(Instruction):
         check_carried(self.init, self.body.args[1:])
 
     def meaning(
-        self, machine: Machine, low: Array, high: Array, step: Array, init: tuple[Any, ...], body: Body
+        self,
+        machine: Machine,
+        low: Array,
+        high: Array,
+        step: Array,
+        init: tuple[Any, ...],
+        body: Body,
     ) -> Run:
         carried = init
         for index in range(int(low), int(high), int(step)):

@@ -122,9 +122,16 @@ class MmaAsync(Instruction):
     def check(self) -> None:
         _check(self.x, self.y, Value(self._tile()))
 
-    def meaning(self, x: Array | BufferView, y: Array | BufferView, acc: Array) -> tuple[Array, Token]:
-        held = tuple(v for v in (x, y) if isinstance(v, BufferView))
+    def meaning(
+        self, x: Array | BufferView, y: Array | BufferView, acc: Array
+    ) -> tuple[Array, Token]:
         left = x.pin() if isinstance(x, BufferView) else x
         right = y.pin() if isinstance(y, BufferView) else y
         found = _product(left, right, acc, self._tile().dtype, "exact")
-        return found, Token(lambda: [v.unpin() for v in held])
+
+        def finish() -> None:
+            for read in (x, y):
+                if isinstance(read, BufferView):
+                    read.unpin()
+
+        return found, Token(finish)

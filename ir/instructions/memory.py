@@ -44,7 +44,8 @@ def check_region(tensor: Value, offsets: tuple[Value, ...], shape: tuple[int, ..
     rank = tensor_type(tensor).rank
     if len(offsets) != rank or len(shape) != rank:
         raise ShapeError(
-            f"{len(offsets)} offsets and shape {shape} for {tensor.name or 'a tensor'} of rank {rank}",
+            f"{len(offsets)} offsets and shape {shape} for "
+            f"{tensor.name or 'a tensor'} of rank {rank}",
             "give one offset and one extent per axis",
         )
     for offset, extent in zip(offsets, shape, strict=True):
@@ -109,7 +110,7 @@ class Store(Instruction):
 
 @instruction("gather", phases=ANY)
 class Gather(Instruction):
-    """result[i] = tensor[index_0[i], index_1[i], ...] where mask[i] and inside, else `other` (0)."""
+    """result[i] = tensor[index_0[i], ...] where mask[i] and inside the view, else `other` (0)."""
 
     tensor: Value = operand()
     index: tuple[Value, ...] = operands()
@@ -135,7 +136,10 @@ class Gather(Instruction):
 
 @instruction("scatter", phases=ANY)
 class Scatter(Instruction):
-    """tensor[index_0[i], ...] = value[i] where mask[i] and inside; equal places must get equal values."""
+    """tensor[index_0[i], ...] = value[i] where mask[i] and inside the view.
+
+    Elements that write to one place must have equal values.
+    """
 
     tensor: Value = operand()
     index: tuple[Value, ...] = operands()

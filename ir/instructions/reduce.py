@@ -32,7 +32,7 @@ class Reduce(Instruction):
 
     def result(self) -> tuple[Type, ...]:
         shape = shape_of(self.operand)
-        kept = shape[: self.axis] + (1,) + shape[self.axis + 1 :]
+        kept = (*shape[: self.axis], 1, *shape[self.axis + 1 :])
         return (TileType(kept, element_type(self.operand)),)
 
     def check(self) -> None:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 @instruction("roles", phases=ANY, blocks=True)
 class Roles(Instruction):
-    """Runs all `members` in parallel, member i by warps[i] warps with registers[i] each (0: default).
+    """Runs all `members` in parallel, member i by warps[i] warps of registers[i] registers (0: default).
 
     Inside a member only uniform scalars, tensors, buffers and barriers from outside are visible;
     tiles cross roles only through buffers.
@@ -29,6 +29,8 @@ class Roles(Instruction):
         if not len(self.names) == len(self.warps) == len(self.registers) == len(self.members):
             raise ShapeError("every role has a name, a number of warps and of registers, a body")
 
-    def meaning(self, machine: Machine, members: tuple[Body, ...]) -> Generator[str, None, tuple[()]]:
+    def meaning(
+        self, machine: Machine, members: tuple[Body, ...]
+    ) -> Generator[str, None, tuple[()]]:
         yield from machine.run_roles(members, self.names, self.warps)
         return ()

@@ -18,7 +18,15 @@ from tilewright.ir.instruction import (
 from tilewright.ir.layout import Layout, can_view
 from tilewright.ir.numeric import Array, numpy_class
 from tilewright.ir.types import DType
-from tilewright.ir.values import ScalarType, TileType, Type, Value, element_type, shape_of, tile_type
+from tilewright.ir.values import (
+    ScalarType,
+    TileType,
+    Type,
+    Value,
+    element_type,
+    shape_of,
+    tile_type,
+)
 
 
 @instruction("full", phases=ANY)
@@ -127,7 +135,8 @@ class Slice(Instruction):
             raise ShapeError(f"slice {self.start} + {self.shape} leaves a tile of shape {have}")
 
     def meaning(self, operand: Array) -> Array:
-        return operand[tuple(slice(s, s + n) for s, n in zip(self.start, self.shape, strict=True))]
+        part = tuple(slice(s, s + n) for s, n in zip(self.start, self.shape, strict=True))
+        return np.asarray(operand[part])
 
 
 @instruction("item", phases=ANY)
@@ -177,7 +186,7 @@ class View(Instruction):
 
 def _lane_bits(layout: Layout, dtype: DType, values: Array) -> Array:
     """bits[warp, lane, bit] of the registers that hold `values`."""
-    codes = dtype.encode(values)[tuple(np.moveaxis(layout.table(), -1, 0))]
+    codes: Array = dtype.encode(values)[tuple(np.moveaxis(layout.table(), -1, 0))]
     places = np.arange(dtype.bits, dtype=np.uint64)
     bits = (codes[..., None].astype(np.uint64) >> places) & np.uint64(1)
     return bits.reshape(*codes.shape[:-1], -1)

@@ -10,7 +10,6 @@ from collections.abc import Generator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-
 from tilewright.ir.diagnostics import InterpretError
 from tilewright.ir.instruction import (
     ANY,
@@ -187,7 +186,7 @@ class BarrierWait(Instruction):
 
 @instruction("named.sync", phases=ANY, blocks=True)
 class NamedSync(Instruction):
-    """Arrives at named barrier `number` with this role's lanes and waits until `warps` warps have."""
+    """Arrives at named barrier `number` with this role's lanes; waits until `warps` warps have."""
 
     number: int = attribute()
     warps: int = attribute()
@@ -214,5 +213,3 @@ class NamedArrive(Instruction):
     def meaning(self, machine: Machine) -> Generator[str, None, None]:
         machine.named_arrive(self.number, self.warps)
         yield from ()
-
-
