@@ -19,7 +19,14 @@ from tilewright.ir.layout.digits import (
     unscale,
 )
 from tilewright.ir.layout.places import LayoutPlaces
-from tilewright.ir.layout.value import ELEMENT_AXES, LayoutError, Piece, Pieces, Swizzle
+from tilewright.ir.layout.value import (
+    ELEMENT_AXES,
+    LayoutError,
+    Piece,
+    Pieces,
+    Swizzle,
+    merge_pieces,
+)
 
 
 class LayoutReshape(LayoutPlaces):
@@ -40,7 +47,7 @@ class LayoutReshape(LayoutPlaces):
         """
         if prod(shape) != self.elements:
             raise LayoutError(f"{self.elements} elements do not form a tile {tuple(shape)}")
-        return self.replace(dims=split_digits(self.pieces, tuple(shape)))
+        return self.replace(dims=split_digits(merge_pieces(self.pieces), shape))
 
     def slice(self, start: Sequence[int], shape: Sequence[int]) -> Self:
         """The layout of a part of the tile, at the same places.

@@ -65,10 +65,10 @@ class LayoutVerbs(LayoutReshape):
             raise LayoutError("divide by a layout with an offset, or with another swizzle")
         axes = {*self.axes, *inner.axes}
         sizes = {axis: inner.size(axis) for axis in axes}
+        copies = strip_copies(self.copies, inner.copies)
         dims = [
             unscale(strip_suffix(a, b), sizes) for a, b in zip(self.dims, inner.dims, strict=True)
         ]
-        copies = strip_copies(self.copies, inner.copies)
         offset = []
         for axis, start in self.offset:
             if start % sizes[axis]:

@@ -9,12 +9,14 @@ from tilewright.ir.layout import Layout, LayoutError, column_major, local, row_m
 from tilewright.tests.ir.layout.strategies import (
     all_places,
     coordinates,
+    laws,
     layouts,
     make_place,
     oracle,
 )
 
 
+@laws
 @given(layouts(holes=True, offset=True))
 def test_places_counts_digits(layout):
     for coordinate in coordinates(layout):
@@ -22,6 +24,7 @@ def test_places_counts_digits(layout):
         assert sorted(found, key=sorted) == sorted(oracle(layout, coordinate), key=sorted)
 
 
+@laws
 @given(layouts(holes=True, offset=True))
 def test_place_arrays_hold_the_first_copy(layout):
     arrays = layout.place_arrays()
@@ -30,6 +33,7 @@ def test_place_arrays_hold_the_first_copy(layout):
         assert place == oracle(layout, coordinate)[0]
 
 
+@laws
 @given(layouts(holes=True))
 def test_locate_is_the_way_back(layout):
     for coordinate in coordinates(layout):
@@ -39,6 +43,7 @@ def test_locate_is_the_way_back(layout):
     assert layout.locate(reg=layout.size("reg")) is None
 
 
+@laws
 @given(layouts(holes=True))
 def test_table_holds_every_coordinate_at_its_places(layout):
     table = layout.table()
@@ -53,6 +58,7 @@ def test_table_holds_every_coordinate_at_its_places(layout):
         assert (table[..., 0] >= 0).sum() == used
 
 
+@laws
 @given(layouts(holes=True, copies=True))
 def test_coordinates_from_place_arrays(layout):
     warps, lanes, regs, _ = layout.table().shape
@@ -63,6 +69,7 @@ def test_coordinates_from_place_arrays(layout):
         assert (np.broadcast_to(array, held.shape)[held] == layout.table()[held][:, dim]).all()
 
 
+@laws
 @given(layouts(axes=("addr",), copies=False, holes=True, offset=True), st.booleans())
 def test_address_of_coordinate_arrays(layout, swizzle):
     if swizzle:
@@ -73,6 +80,7 @@ def test_address_of_coordinate_arrays(layout, swizzle):
         assert make_place({"addr": int(addresses[coordinate])}) == oracle(layout, coordinate)[0]
 
 
+@laws
 @given(layouts(axes=("addr",), copies=False, holes=True, offset=True))
 def test_address_terms_sum_to_the_address(layout):
     for coordinate in coordinates(layout):
@@ -83,6 +91,7 @@ def test_address_terms_sum_to_the_address(layout):
         assert make_place({"addr": total}) == oracle(layout, coordinate)[0]
 
 
+@laws
 @given(st.sampled_from([1, 2, 4, 8, 16, 32, 64]))
 def test_a_swizzle_permutes_addresses_of_any_width(bits):
     layout = row_major((32, 128), bits=bits).swizzled(3, 4, 3)

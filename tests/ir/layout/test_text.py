@@ -14,9 +14,10 @@ from tilewright.ir.layout import (
     row_major,
     spatial,
 )
-from tilewright.tests.ir.layout.strategies import layouts
+from tilewright.tests.ir.layout.strategies import laws, layouts
 
 
+@laws
 @given(layouts(holes=True, offset=True), st.integers(1, 64))
 def test_text_parses_back_to_the_same_value(layout, bits):
     layout = layout.with_bits(bits)
@@ -26,6 +27,7 @@ def test_text_parses_back_to_the_same_value(layout, bits):
     assert re.fullmatch(LAYOUT_PATTERN, text)
 
 
+@laws
 @given(layouts(axes=("addr",), copies=False, offset=True))
 def test_swizzles_round_trip(layout):
     layout = layout.with_bits(8).swizzled(2, 4, 3)

@@ -7,9 +7,10 @@ import pytest
 from hypothesis import given
 
 from tilewright.ir.layout import Layout, LayoutError, Swizzle, local, make, row_major
-from tilewright.tests.ir.layout.strategies import all_places, layouts
+from tilewright.tests.ir.layout.strategies import all_places, laws, layouts
 
 
+@laws
 @given(layouts(holes=True, offset=True))
 def test_equal_values_are_one_object(layout):
     again = Layout(
@@ -30,6 +31,7 @@ def test_digits_that_continue_each_other_merge():
     assert Layout([[(2, 0, "reg"), (3, 0, "lane")]]).dims == (((6, 0, ""),),)
 
 
+@laws
 @given(layouts(holes=True, offset=True))
 def test_size_is_one_more_than_the_last_place(layout):
     for axis in ("warp", "lane", "reg", "addr"):
