@@ -68,7 +68,9 @@ def test_the_wheel_holds_exactly_the_tree(wheel: Path) -> None:
     with zipfile.ZipFile(wheel) as archive:
         held = {name for name in archive.namelist() if not name.split("/")[0].endswith("-info")}
         tree = list_tree()
-        assert sorted(tree.keys() - held) == [], "missing: list the package in pyproject.toml"
+        missing = sorted(tree.keys() - held)
+        folders = sorted({str(Path(name).parent) for name in missing})
+        assert missing == [], f"list packages and their data in pyproject.toml: {folders}"
         assert sorted(held - tree.keys()) == []
         changed = [name for name, path in tree.items() if archive.read(name) != path.read_bytes()]
         assert changed == []
