@@ -32,6 +32,7 @@ from tilewright.ir.layout.layout import Layout
 from tilewright.ir.layout.places import DimensionTerm, PlaceTerm
 from tilewright.ir.layout.text import LAYOUT_PATTERN, print_layout
 from tilewright.ir.layout.value import LayoutError, Piece, Swizzle
+from tilewright.ir.layout.views import can_view
 
 __all__ = [
     "LAYOUT_PATTERN",
@@ -42,6 +43,7 @@ __all__ = [
     "PlaceTerm",
     "Swizzle",
     "blocked",
+    "can_view",
     "column_major",
     "local",
     "make",
