@@ -17,6 +17,7 @@ It is a frozen, interned value, so equal layouts are one object. `value` says wh
 DimensionTerm(axis='lane', divisor=4, modulus=8, coefficient=1)
 """
 
+from tilewright.ir.layout.banks import Access, count_conflicts, count_wavefronts, matrix_access
 from tilewright.ir.layout.construct import (
     blocked,
     column_major,
@@ -28,29 +29,47 @@ from tilewright.ir.layout.construct import (
     spatial,
     strided,
 )
+from tilewright.ir.layout.convert import ConvertPlan, convert
 from tilewright.ir.layout.layout import Layout
 from tilewright.ir.layout.places import DimensionTerm, PlaceTerm
+from tilewright.ir.layout.questions import register_access
+from tilewright.ir.layout.shared import Exchange, choose_exchange, choose_swizzle
+from tilewright.ir.layout.shuffles import Shuffle
 from tilewright.ir.layout.text import LAYOUT_PATTERN, print_layout
 from tilewright.ir.layout.value import LayoutError, Piece, Swizzle
-from tilewright.ir.layout.views import can_view
+from tilewright.ir.layout.view import can_view, check_view, find_view_fault, view_bits
 
 __all__ = [
     "LAYOUT_PATTERN",
+    "Access",
+    "ConvertPlan",
     "DimensionTerm",
+    "Exchange",
     "Layout",
     "LayoutError",
     "Piece",
     "PlaceTerm",
+    "Shuffle",
     "Swizzle",
     "blocked",
     "can_view",
+    "check_view",
+    "choose_exchange",
+    "choose_swizzle",
     "column_major",
+    "convert",
+    "count_conflicts",
+    "count_wavefronts",
+    "find_view_fault",
     "local",
     "make",
+    "matrix_access",
     "ordered",
     "parse_layout",
     "print_layout",
+    "register_access",
     "row_major",
     "spatial",
     "strided",
+    "view_bits",
 ]

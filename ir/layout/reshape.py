@@ -18,7 +18,7 @@ from tilewright.ir.layout.digits import (
     strip_suffix,
     unscale,
 )
-from tilewright.ir.layout.places import LayoutPlaces
+from tilewright.ir.layout.questions import LayoutQuestions
 from tilewright.ir.layout.value import (
     ELEMENT_AXES,
     LayoutError,
@@ -29,7 +29,7 @@ from tilewright.ir.layout.value import (
 )
 
 
-class LayoutReshape(LayoutPlaces):
+class LayoutReshape(LayoutQuestions):
     """The same places, seen through another tile."""
 
     __slots__ = ()

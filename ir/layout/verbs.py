@@ -12,7 +12,13 @@ from typing import Self
 from tilewright.ir.layout.digits import pick_digits, scale, strip_copies, strip_suffix, unscale
 from tilewright.ir.layout.places import check_digits
 from tilewright.ir.layout.reshape import LayoutReshape
-from tilewright.ir.layout.value import LayoutError, Piece, Pieces, merge_pieces
+from tilewright.ir.layout.value import (
+    ELEMENT_AXES,
+    LayoutError,
+    Piece,
+    Pieces,
+    merge_pieces,
+)
 
 
 class LayoutVerbs(LayoutReshape):
@@ -51,8 +57,21 @@ class LayoutVerbs(LayoutReshape):
             copies=(*scale(self.copies, sizes), *inner.copies),
             offset=offset,
             swizzle=inner.swizzle,
-            bits=inner.bits,
+            bits=self._common_bits(inner),
         )
+
+    def _common_bits(self, other: Self) -> int:
+        """The bits of two factors, of which those that have registers or addresses must agree."""
+        if not set(ELEMENT_AXES) & set(other.axes):
+            return self.bits
+        if not set(ELEMENT_AXES) & set(self.axes):
+            return other.bits
+        if self.bits != other.bits:
+            raise LayoutError(
+                f"elements of {self.bits} and of {other.bits} bits in one layout",
+                hint="give all factors the same bits=",
+            )
+        return self.bits
 
     def divide(self, inner: Self) -> Self:
         """The right quotient: the layout of the tiles when `inner` is the layout inside each.
@@ -165,6 +184,7 @@ class LayoutVerbs(LayoutReshape):
             dims=(*self.dims, *other.dims),
             copies=(*self.copies, *other.copies),
             offset=[(axis, self.start(axis) + other.start(axis)) for axis in axes],
+            bits=self._common_bits(other),
         )
 
 

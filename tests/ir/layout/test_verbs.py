@@ -215,6 +215,14 @@ def test_products_with_swizzles():
         inner = dict(oracle(atom, (y, coordinate[1]))[0]).get("addr", 0)
         assert whole.address(*coordinate) == x * 512 + inner
     with pytest.raises(LayoutError, match="no multiple of 1024"):
-        row_major((2, 1)).product(row_major((4, 64), bits=16).swizzled(3, 4, 3))
+        row_major((2, 1), bits=16).product(row_major((4, 64), bits=16).swizzled(3, 4, 3))
     with pytest.raises(LayoutError, match="outer factor of a product is swizzled"):
         atom.product(row_major((2, 2)))
+
+
+def test_factors_agree_on_the_bits_of_elements():
+    assert spatial(8, 4).product(local(1, 2, bits=16)).bits == 16
+    assert local(1, 2, bits=16).product(spatial(8, 4)).bits == 16
+    assert row_major((4,), bits=8).concat(spatial(4)).bits == 8
+    with pytest.raises(LayoutError, match="elements of 32 and of 16 bits"):
+        local(2, 1).product(local(1, 2, bits=16))
