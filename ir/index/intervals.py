@@ -17,7 +17,8 @@ def scale_interval(a: Interval, factor: int) -> Interval:
     """All products with a number."""
     if factor == 0:
         return 0, 0
-    low, high = (None if bound is None else bound * factor for bound in a)
+    low = None if a[0] is None else a[0] * factor
+    high = None if a[1] is None else a[1] * factor
     return (low, high) if factor > 0 else (high, low)
 
 

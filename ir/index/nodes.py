@@ -182,8 +182,9 @@ class Sum(Index):
         for term, factor in terms:
             interval = add_intervals(interval, scale_interval((term.low, term.high), factor))
             divisor = math.gcd(divisor, factor * term.divisor)
-            scaled = _wrap(term) if abs(factor) == 1 else f"{abs(factor)}*{_wrap(term)}"
-            text.append(f"{'-' if factor < 0 else '+'} {scaled}")
+            sign = "+ " if factor > 0 else "- "
+            scale = "" if -1 <= factor <= 1 else f"{abs(factor)}*"
+            text.append(sign + scale + _wrap(term))
         if constant:
             text.append(f"{'-' if constant < 0 else '+'} {abs(constant)}")
         key = " ".join(text)
@@ -294,7 +295,8 @@ class IsZero(Index):
 
 def _wrap(value: Index) -> str:
     """The text of an operand, in parentheses where an operator could bind it otherwise."""
-    simple = isinstance(value, (Variable, Min, Max)) or (
-        isinstance(value, Constant) and value.value >= 0
-    )
+    simple = type(value) in _SIMPLE or (type(value) is Constant and value.value >= 0)
     return value.key if simple else f"({value.key})"
+
+
+_SIMPLE = frozenset({Variable, Min, Max})
