@@ -14,7 +14,7 @@ import ml_dtypes
 import numpy as np
 import pytest
 
-from tilewright.runtime.isa import ISAS, cpu_features, find_isas
+from tilewright.runtime.isa import ISAS, cpu_features, find_isas, request_amx
 
 HERE = Path(__file__).parent
 PRELUDE = HERE.parents[1] / "codegen" / "cpu" / "prelude"
@@ -23,7 +23,11 @@ TYPES = {
     "bf16": (ml_dtypes.bfloat16, 2.0**-8),
     "f16": (np.float16, 2.0**-11),
 }
-HERE_RUNS = [isa for isa in ("avx2", "avx512") if isa in find_isas(cpu_features())]
+FOUND = find_isas(cpu_features())
+HERE_RUNS = [isa for isa in ("avx2", "avx512") if isa in FOUND]
+MATRIX_RUNS = [
+    isa for isa in FOUND if isa != "avx512vnni" and (isa != "amx" or request_amx())
+]  # avx512vnni has the matrix path of avx512
 
 
 @functools.cache
@@ -93,20 +97,26 @@ def test_odd_sizes_and_strides_agree_with_float64(isa: str, tile: str) -> None:
         check(library, shape, "reversed strided column", "float")
 
 
-@pytest.mark.parametrize("isa", HERE_RUNS)
-@pytest.mark.parametrize("element", ["bf16", "f16"])
-def test_half_types_are_packed_as_f32(isa: str, element: str) -> None:
-    library = build(isa, "60,64,32", element)
-    for shape in [(61, 65, 33), (7, 9, 100)]:
-        for forms in ["row row row", "column column column", "strided row row"]:
+@pytest.mark.parametrize("isa", MATRIX_RUNS)
+@pytest.mark.parametrize(
+    ("element", "tile"),
+    [("bf16", "60,64,32"), ("bf16", "37,41,19"), ("bf16", "64,33,70"), ("f16", "60,64,32")],
+)
+def test_half_types_accumulate_in_f32(isa: str, element: str, tile: str) -> None:
+    library = build(isa, tile, element)
+    for shape in [(61, 65, 33), (7, 9, 100), (1, 17, 31), (130, 70, 257)]:
+        for forms in ["row row row", "column column column", "column row row", "row column row"]:
             check(library, shape, forms, element)
+        check(library, shape, "strided reversed row", element)
 
 
-@pytest.mark.parametrize("isa", HERE_RUNS)
-def test_padding_of_the_contraction_does_not_make_nan_of_infinity(isa: str) -> None:
-    library = build(isa, "37,41,19", "float")
-    a, b = np.ones((5, 20), np.float32), np.ones((6, 20), np.float32)
+@pytest.mark.parametrize("isa", MATRIX_RUNS)
+@pytest.mark.parametrize("element", ["float", "bf16"])
+def test_padding_of_the_contraction_does_not_make_nan_of_infinity(isa: str, element: str) -> None:
+    library = build(isa, "37,41,19", element)
+    dtype = TYPES[element][0]
+    a, b = np.ones((5, 20), dtype), np.ones((6, 20), dtype)
     a[2, 19] = np.inf
-    c = np.full((5, 6), np.nan, np.float32)
+    c = np.full((5, 6), np.nan, dtype)
     run(library, a, b, c)
     assert np.isinf(c[2]).all() and (np.delete(c, 2, 0) == 20).all()

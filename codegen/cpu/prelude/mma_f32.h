@@ -18,8 +18,16 @@ namespace tw {
 template <int BN> constexpr int ACC_PITCH = round_up(BN, LANES) + LANES;
 template <int BM, int BN> constexpr int ACC_SIZE = BM * ACC_PITCH<BN>;
 
-template <int ROWS, int VECS, int PITCH>
-__attribute__((noinline)) void micro_f32(float* acc, const float* a, const float* b, int k_count) {
+// One step of the contraction: an f32 fma, or (PAIRS) two bf16 products per lane, see mma_bf16.h.
+template <bool PAIRS> TW_INLINE vf dot(vf a, vf b, vf c) {
+#ifdef __AVX512BF16__
+  if constexpr (PAIRS) return _mm512_dpbf16_ps(c, (__m512bh)a, (__m512bh)b);
+#endif
+  return vfma(a, b, c);
+}
+
+template <bool PAIRS, int ROWS, int VECS, int PITCH>
+__attribute__((noinline)) void micro_kernel(float* acc, const float* a, const float* b, int k_count) {
   vf c[ROWS][VECS];
 #pragma GCC unroll 16
   for (int i = 0; i < ROWS; i++)
@@ -36,7 +44,7 @@ __attribute__((noinline)) void micro_f32(float* acc, const float* a, const float
     for (int i = 0; i < ROWS; i++) {
       const vf left = vset(a[k * ROWS + i]);
 #pragma GCC unroll 2
-      for (int v = 0; v < VECS; v++) c[i][v] = vfma(left, right[v], c[i][v]);
+      for (int v = 0; v < VECS; v++) c[i][v] = dot<PAIRS>(left, right[v], c[i][v]);
     }
   }
 #pragma GCC unroll 16
@@ -48,23 +56,23 @@ __attribute__((noinline)) void micro_f32(float* acc, const float* a, const float
     }
 }
 
-template <int BM, int VECS, int AP, int CP>
-TW_INLINE void column_f32(float* acc, const float* a, const float* b, int m, int k) {
+template <bool PAIRS, int BM, int VECS, int AP, int CP>
+TW_INLINE void column(float* acc, const float* a, const float* b, int m, int k) {
   constexpr int LOW = Panels<BM>::LOW, TALL = Panels<BM>::TALL;
   int i = 0;
   for (int p = 0; p < TALL && i < m; p++, i += LOW + 1)
-    micro_f32<LOW + 1, VECS, CP>(acc + i * CP, a + i * AP, b, k);
-  for (; i < m; i += LOW) micro_f32<LOW, VECS, CP>(acc + i * CP, a + i * AP, b, k);
+    micro_kernel<PAIRS, LOW + 1, VECS, CP>(acc + i * CP, a + i * AP, b, k);
+  for (; i < m; i += LOW) micro_kernel<PAIRS, LOW, VECS, CP>(acc + i * CP, a + i * AP, b, k);
 }
 
 // m, n: valid rows of the two operands as given to pack_a and pack_b; k: the larger of their valid columns, at most BK.
-template <int BM, int BN, int BK>
+template <int BM, int BN, int BK, bool PAIRS = false>
 TW_INLINE void mma_f32(float* acc, const float* a, const float* b, int m, int n, int k) {
   constexpr int AP = round_up(BK, LANES), CP = ACC_PITCH<BN>, PANEL = NR * AP;
   constexpr int FULL = round_up(BN, LANES) / NR * NR;
-  for (int j = 0; j < FULL && j < n; j += NR) column_f32<BM, 2, AP, CP>(acc + j, a, b + j * AP, m, k);
+  for (int j = 0; j < FULL && j < n; j += NR) column<PAIRS, BM, 2, AP, CP>(acc + j, a, b + j * AP, m, k);
   if constexpr (FULL < BN)
-    if (FULL < n) column_f32<BM, 1, AP, CP>(acc + FULL, a, b + FULL / NR * PANEL, m, k);
+    if (FULL < n) column<PAIRS, BM, 1, AP, CP>(acc + FULL, a, b + FULL / NR * PANEL, m, k);
 }
 
 // c[i][n] = acc[i][n], converted to the type of c, for i < rows_left, n < cols_left.
