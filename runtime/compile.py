@@ -1,0 +1,155 @@
+"""A tile kernel → a program for one target, with everything that was made on the way.
+
+`compile_kernel` is the path of section "The path of one kernel" in ARCHITECTURE.md: passes, source
+text, binary. What it returns keeps the kernel after each pass, the generated source, the assembler's
+report and the time of each stage, so that `inspect` and the benchmarks only read.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from tilewright.codegen.cpu import emit_cpu
+from tilewright.codegen.cuda import emit_cuda
+from tilewright.codegen.parameters import Parameter, list_parameters
+from tilewright.ir.kernel import Kernel
+from tilewright.ir.targets import find_device, find_target
+from tilewright.passes.order import passes_for
+from tilewright.passes.runner import Context, Trace, run_passes
+from tilewright.runtime.cxx import compile_cpp
+from tilewright.runtime.errors import LaunchError
+from tilewright.runtime.grid import Grid, compile_grid
+from tilewright.runtime.isa import best_isa, request_amx
+from tilewright.runtime.nvrtc import CudaBinary, compile_cuda
+from tilewright.runtime.programs import (
+    CpuProgram,
+    CudaProgram,
+    InterpretProgram,
+    Program,
+    VmProgram,
+)
+from tilewright.runtime.resources import Resources
+
+TARGETS = ("cpu", "sm_80", "sm_90a")
+WAYS = (*TARGETS, "vm:sm_80", "vm:sm_90a", "interpret")
+NVRTC_OPTIONS = ("--fmad=false",)
+"""Products and sums round separately unless the kernel says fma: as the interpreter does."""
+
+
+@dataclass
+class Compiled:
+    """One kernel, compiled for one way of running it."""
+
+    tile: Kernel
+    target: str
+    program: Program
+    parameters: tuple[Parameter, ...]
+    grid: Grid
+    trace: Trace = field(default_factory=Trace)
+    final: Kernel | None = None
+    source: str | None = None
+    entry: str = ""
+    binary: CudaBinary | None = None
+    shared: int = 0
+    threads: int = 0
+    seconds: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def resources(self) -> Resources | None:
+        """The assembler's report, on a CUDA target."""
+        return None if self.binary is None else self.binary.resources[self.entry]
+
+
+def check_way(way: str) -> None:
+    """Raise LaunchError listing what there is unless `way` names a target or virtual machine."""
+    if way not in WAYS:
+        raise LaunchError(f"unknown target {way!r}", f"choose one of {', '.join(WAYS)}")
+
+
+def compile_kernel(
+    tile: Kernel,
+    way: str,
+    *,
+    device: str | None = None,
+    config: Mapping[str, Any] | None = None,
+    check: bool = False,
+) -> Compiled:
+    """Compile `tile` for `way` ("cpu", "sm_90a", "vm:sm_80", "interpret").
+
+    `device` names the device record whose limits hold (default: the target's first), `config` the
+    reserved names (`warps`, `stages`, …), `check` verifies after each pass.
+    """
+    check_way(way)
+    if way == "interpret":
+        program = InterpretProgram(tile)
+        return Compiled(tile, way, program, list_parameters(tile), compile_grid(tile))
+    name = way.removeprefix("vm:")
+    context = Context(find_target(name), find_device(device or name), dict(config or {}))
+    trace = Trace()
+    start = time.perf_counter()
+    final = run_passes(tile, passes_for(context.target), context, check=check, trace=trace)
+    passed = time.perf_counter()
+    made = Compiled(
+        tile,
+        way,
+        InterpretProgram(tile),
+        list_parameters(tile),
+        compile_grid(tile),
+        trace,
+        final,
+        seconds={"passes": passed - start},
+    )
+    build = _build_cpu if name == "cpu" else _build_cuda
+    return build(made, final, context, passed)
+
+
+def _build_cpu(made: Compiled, final: Kernel, context: Context, start: float) -> Compiled:
+    isa = best_isa(amx=request_amx())
+    source = emit_cpu(final, isa)
+    emitted = time.perf_counter()
+    library = compile_cpp(source.text, name=final.name, isa=isa).load()
+    codes = tuple(_code(p) for p in made.parameters)
+    made.seconds |= {"codegen": emitted - start, "build": time.perf_counter() - emitted}
+    return replace(
+        made,
+        program=CpuProgram(getattr(library, source.entry), codes),
+        source=source.text,
+        entry=source.entry,
+    )
+
+
+def _build_cuda(made: Compiled, final: Kernel, context: Context, start: float) -> Compiled:
+    source = emit_cuda(final, context.target)
+    emitted = time.perf_counter()
+    arch = context.target.name
+    binary = compile_cuda(source.text, arch=arch, name=f"/{final.name}.py", options=NVRTC_OPTIONS)
+    made.seconds |= {"codegen": emitted - start, "build": time.perf_counter() - emitted}
+    codes = tuple(_code(p) for p in made.parameters)
+    shared = source.shared_bytes
+    program: Program
+    if made.target.startswith("vm:"):
+        program = VmProgram(binary, source.entry, made.parameters, source.threads, shared)
+    else:
+        program = CudaProgram(binary, source.entry, codes, source.threads, shared)
+    return replace(
+        made,
+        program=program,
+        source=source.text,
+        entry=source.entry,
+        binary=binary,
+        shared=shared,
+        threads=source.threads,
+    )
+
+
+def _code(parameter: Parameter) -> str:
+    match parameter.kind:
+        case "pointer":
+            return "P"
+        case "extent" | "stride":
+            return "q"
+        case "scalar":
+            return {"f32": "f", "i32": "i", "i64": "q", "bool": "?"}[parameter.dtype.name]
