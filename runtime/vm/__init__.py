@@ -1,0 +1,9 @@
+"""The virtual machine: runs PTX on NumPy, with checks, a race detector and counters. No GPU, no torch needed."""
+
+from __future__ import annotations
+
+from tilewright.runtime.vm.faults import Fault
+from tilewright.runtime.vm.launch import run
+from tilewright.runtime.vm.report import Report
+
+__all__ = ["Fault", "Report", "run"]

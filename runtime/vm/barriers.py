@@ -1,0 +1,256 @@
+"""Block barriers (`bar`, `barrier.cta`) and the cluster barrier.
+
+Warps arrive; a barrier completes when its count of threads has come, without a count when every lane of the block
+that has not exited has. The common case, all lanes of the gang at once, passes without any state.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from tilewright.runtime.vm.cohort import Cohort, Stack
+from tilewright.runtime.vm.faults import Fault
+from tilewright.runtime.vm.frame import Frame
+from tilewright.runtime.vm.memory import Array
+from tilewright.runtime.vm.records import Instruction, Operand
+
+if TYPE_CHECKING:
+    from tilewright.runtime.vm.scheduler import Scheduler
+
+Terminate = Callable[[Cohort], bool]
+
+
+@dataclass
+class Waiting:
+    """Lanes blocked at a barrier, and where they go on."""
+
+    lanes: Array
+    pc: int
+    stack: Stack
+    turn: int
+    finish: Callable[[Array, Array], None] | None = None
+
+
+class BarrierState:
+    """One barrier of one block (or of one cluster) between its first arrival and its completion."""
+
+    def __init__(self, key: tuple[str, int, int], expected: int | None, members: Array) -> None:
+        self.key, self.expected, self.members = key, expected, members
+        self.arrived: Array = np.zeros(len(members), np.int64)
+        self.truth: Array = np.zeros(len(members), np.bool_)
+        self.waits: list[Waiting] = []
+
+    def arrive(self, scheduler: Scheduler, lanes: Array, pc: int) -> None:
+        """Adds lanes; more arrivals than the barrier expects are a fault."""
+        self.arrived += lanes
+        if self.expected is not None and self.threads() > self.expected:
+            raise scheduler.fault(
+                "barrier", f"{self.threads()} threads arrive at barrier {self.key[2]}, which expects {self.expected}",
+                pc, lanes,
+            )  # fmt: skip
+
+    def threads(self) -> int:
+        """Arrived threads: warps count whole, as the hardware counts them."""
+        return int(self.arrived.reshape(-1, 32).max(axis=1).sum()) * 32
+
+    def check(self, scheduler: Scheduler) -> bool:
+        """Completes the barrier where everybody has come."""
+        if self.expected is None:
+            missing = self.members & scheduler.alive & (self.arrived == 0)
+            done = not missing.any()
+        else:
+            lanes = self.members & scheduler.alive
+            partial = (self.arrived > 0).reshape(-1, 32).any(axis=1)[:, None] & lanes.reshape(-1, 32)
+            done = self.threads() >= self.expected and not (partial.ravel() & (self.arrived == 0)).any()
+        if done:
+            self.complete(scheduler)
+        return done
+
+    def complete(self, scheduler: Scheduler) -> None:
+        """Releases everybody."""
+        scheduler.barriers.pop(self.key, None)
+        scheduler.progress += 1
+        if self.key[0] == "cluster":
+            np.logical_and(scheduler.gang.cluster_pending, ~self.members, scheduler.gang.cluster_pending)
+        participants = self.arrived > 0
+        waiting = np.zeros(len(self.members), np.bool_)
+        for wait in self.waits:
+            waiting |= wait.lanes
+        if scheduler.gang.checks is not None:
+            scheduler.gang.checks.barrier(participants, waiting)
+        for wait in self.waits:
+            if wait.finish is not None:
+                wait.finish(wait.lanes, self.truth & participants)
+            scheduler.add(wait.lanes, wait.pc, wait.stack, wait.turn)
+
+    def describe(self, scheduler: Scheduler) -> str:
+        """Who waits here, and for how many."""
+        if not self.waits:
+            return ""
+        gang = scheduler.gang
+        lanes = np.logical_or.reduce([wait.lanes for wait in self.waits])
+        warps = sorted({gang.who(lane)[1] for lane in np.flatnonzero(lanes)[::32]})
+        block = gang.block_index(self.key[1]) if self.key[0] == "cta" else f"cluster {self.key[1]}"
+        arrived = np.count_nonzero(self.arrived)
+        expected = self.expected or int((self.members & scheduler.alive).sum())
+        missing = self.members & scheduler.alive & (self.arrived == 0)
+        absent = sorted({gang.who(lane)[1] for lane in np.flatnonzero(missing)})
+        return (
+            f"warps {warps} of block {block} wait at barrier {self.key[2]} where {arrived} of {expected} "
+            f"threads have arrived; absent: warps {absent}"
+        )
+
+
+def bind_barrier(scheduler: Scheduler, frame: Frame, pc: int) -> Terminate:
+    """The closure of a barrier instruction."""
+    ins = scheduler.gang.program.instructions[pc]
+    mods = [mod for mod in ins.mods if mod not in ("cta", "aligned")]
+    if mods[0] == "cluster":
+        return _bind_cluster(scheduler, pc, mods[1])
+    if mods[0] == "red":
+        return _bind_reduction(scheduler, frame, pc, mods)
+    if mods[0] not in ("sync", "arrive"):
+        raise Fault("unsupported", f"instruction {ins.name}", place=scheduler.gang.program.place(pc))
+    identity = frame.read(ins.operands[0], "u32")
+    count = frame.read(ins.operands[1], "u32") if len(ins.operands) > 1 else None
+    waits = mods[0] == "sync"
+
+    def slow(cohort: Cohort) -> bool:
+        _arrive(scheduler, cohort, pc, (identity, count), waits)
+        return False if waits else _go_on(cohort, pc + 1)
+
+    return _with_shortcut(scheduler, frame, pc, slow) if waits else slow
+
+
+def _go_on(cohort: Cohort, pc: int) -> bool:
+    cohort.pc = pc
+    return True
+
+
+def _with_shortcut(scheduler: Scheduler, frame: Frame, pc: int, slow: Terminate) -> Terminate:
+    """All lanes of the gang at once: nothing to wait for."""
+    gang = scheduler.gang
+    if frame.n != gang.n:
+        return slow
+    ins = gang.program.instructions[pc]
+    counts = frame.read(ins.operands[1], "u32") if len(ins.operands) > 1 else None
+    everybody = np.ones(gang.n, np.bool_)
+
+    def terminate(cohort: Cohort) -> bool:
+        if cohort.mask is not None or scheduler.barriers:
+            return slow(cohort)
+        if counts is not None and (counts != gang.block_lanes).any():
+            return slow(cohort)
+        if gang.checks is not None:
+            gang.checks.barrier(everybody, everybody)
+        scheduler.progress += 1
+        cohort.pc = pc + 1
+        return True
+
+    return terminate
+
+
+def _arrive(
+    scheduler: Scheduler, cohort: Cohort, pc: int, operands: tuple[Array, Array | None], waits: bool,
+    finish: Any = None, truth: Array | None = None,
+) -> None:  # fmt: skip
+    """Arrival of a cohort, block by block and barrier by barrier."""
+    gang, frame = scheduler.gang, cohort.frame
+    identity, count = operands
+    touched = []
+    lanes = np.flatnonzero(cohort.lanes)
+    blocks, names = gang.lane_block[lanes], identity[lanes - frame.low]
+    for block, name in {(int(b), int(i)) for b, i in zip(blocks[::1], names, strict=True)}:
+        if name > 15:
+            raise scheduler.fault("barrier", f"there is no barrier {name}", pc, cohort.lanes)
+        chosen = lanes[(blocks == block) & (names == name)]
+        expected = int(count[chosen[0] - frame.low]) if count is not None else None
+        if expected is not None and (expected % 32 or expected == 0):
+            raise scheduler.fault("barrier", f"the count {expected} is no multiple of 32", pc, cohort.lanes)
+        state = _state(scheduler, ("cta", block, name), expected, gang.lane_block == block)
+        if state.expected != expected:
+            raise scheduler.fault(
+                "barrier", f"barrier {name} is used with counts {state.expected} and {expected}", pc, cohort.lanes
+            )
+        part = np.zeros(gang.n, np.bool_)
+        part[chosen] = True
+        state.arrive(scheduler, part, pc)
+        if truth is not None:
+            state.truth[chosen] = truth[chosen - frame.low]
+        if waits:
+            state.waits.append(Waiting(part, pc + 1, cohort.stack, cohort.turn, finish))
+        touched.append(state)
+    for state in touched:
+        state.check(scheduler)
+
+
+def _state(scheduler: Scheduler, key: tuple[str, int, int], expected: int | None, members: Array) -> BarrierState:
+    state = scheduler.barriers.get(key)
+    if state is None:
+        state = scheduler.barriers[key] = BarrierState(key, expected, members)
+    found: BarrierState = state
+    return found
+
+
+def _bind_reduction(scheduler: Scheduler, frame: Frame, pc: int, mods: list[str]) -> Terminate:
+    """`bar.red.{popc,and,or}`: the reduction of a predicate over everybody who arrives."""
+    ins = scheduler.gang.program.instructions[pc]
+    target, identity, *middle, predicate = ins.operands
+    row, inverted = frame.predicate(predicate)
+    names = frame.read(identity, "u32")
+    count = frame.read(middle[0], "u32") if middle else None
+    result = scheduler.gang.frame(0, scheduler.gang.n).read(target, "pred" if mods[1] != "popc" else "u32")
+    reduce = {"and": np.all, "or": np.any, "popc": np.count_nonzero}[mods[1]]
+
+    def terminate(cohort: Cohort) -> bool:
+        truth = ~row if inverted else row.copy()
+        arrived: list[Any] = []
+
+        def finish(lanes: Array, values: Array) -> None:
+            result[lanes] = reduce(values[_participants(scheduler, lanes, arrived)])
+
+        _arrive(scheduler, cohort, pc, (names, count), True, finish, truth)
+        return False
+
+    return terminate
+
+
+def _participants(scheduler: Scheduler, lanes: Array, arrived: list[Any]) -> Array:
+    """The live lanes of the blocks that `lanes` belong to."""
+    blocks = np.unique(scheduler.gang.lane_block[lanes])
+    found: Array = np.isin(scheduler.gang.lane_block, blocks) & scheduler.alive
+    return found
+
+
+def _bind_cluster(scheduler: Scheduler, pc: int, what: str) -> Terminate:
+    """`barrier.cluster.arrive` and `.wait`: the phases of a cluster, kept by lane."""
+    gang = scheduler.gang
+    cluster_of = gang.lane_block // gang.cluster_blocks
+
+    def arrive(cohort: Cohort) -> bool:
+        for cluster in np.unique(cluster_of[cohort.lanes]):
+            lanes = cohort.lanes & (cluster_of == cluster)
+            state = _state(scheduler, ("cluster", int(cluster), 0), None, cluster_of == cluster)
+            if (state.arrived[lanes] > 0).any():
+                raise scheduler.fault("barrier", "second arrival at the cluster barrier without a wait", pc, lanes)
+            state.arrive(scheduler, lanes, pc)
+            np.logical_or(gang.cluster_pending, lanes, gang.cluster_pending)
+            state.check(scheduler)
+        return _go_on(cohort, pc + 1)
+
+    def wait(cohort: Cohort) -> bool:
+        pending = cohort.lanes & gang.cluster_pending
+        for cluster in np.unique(cluster_of[pending]):
+            state = scheduler.barriers[("cluster", int(cluster), 0)]
+            lanes = pending & (cluster_of == cluster)
+            state.waits.append(Waiting(lanes, pc + 1, cohort.stack, cohort.turn))
+        scheduler.add(cohort.lanes & ~pending, pc + 1, cohort.stack, cohort.turn)
+        return False
+
+    return arrive if what == "arrive" else wait
+
+

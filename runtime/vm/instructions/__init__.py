@@ -1,0 +1,46 @@
+"""The instruction families, one file each, and the two tables that join them (see `bind.py`)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+from tilewright.runtime.vm.faults import Fault
+from tilewright.runtime.vm.instructions import (
+    bits,
+    compare,
+    convert,
+    floats,
+    halves,
+    integer,
+    loads,
+    move,
+    warp,
+)
+
+INTEGERS = frozenset("b8 u8 s8 b16 u16 s16 b32 u32 s32 b64 u64 s64 pred".split())
+Binder = Callable[..., Any]
+
+
+def _by_kind(opcode: str, forms: dict[str, Binder], ins: Any, frame: Any, out: Any) -> Any:
+    """Chooses the family by the type of the instruction: its own name, else `int`, else `any`."""
+    kind = next((m for m in reversed(ins.mods) if m in forms or m in INTEGERS), "any")
+    binder = forms.get(kind) or (forms.get("int") if kind in INTEGERS else None) or forms.get("any")
+    if binder is None:
+        raise Fault("unsupported", f"instruction {ins.name}")
+    return binder(ins, frame, out)
+
+
+def _join(*families: dict[tuple[str, str], Binder]) -> dict[str, Binder]:
+    forms: dict[str, dict[str, Binder]] = {}
+    for family in families:
+        for (opcode, kind), binder in family.items():
+            forms.setdefault(opcode, {})[kind] = binder
+    return {opcode: partial(_by_kind, opcode, kinds) for opcode, kinds in forms.items()}
+
+
+VALUES: dict[str, Binder] = _join(
+    integer.VALUES, bits.VALUES, floats.VALUES, halves.VALUES, compare.VALUES, convert.VALUES, move.VALUES
+)
+EFFECTS: dict[str, Binder] = {**loads.EFFECTS, **warp.EFFECTS, **move.EFFECTS}

@@ -1,0 +1,281 @@
+"""cvt between all types, packed forms included."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from tilewright.runtime.vm.faults import Fault
+from tilewright.runtime.vm.frame import DTYPES, Frame
+from tilewright.runtime.vm.instructions import fp8
+from tilewright.runtime.vm.instructions.floats import flush, saturate
+from tilewright.runtime.vm.instructions.halves import odd32, to_bf16, widen
+from tilewright.runtime.vm.memory import Array
+from tilewright.runtime.vm.records import BITS, Instruction
+from tilewright.runtime.vm.rounding import narrow, to_odd, two_sum
+
+_FLOATS = ("f16", "bf16", "f32", "f64")
+_TO_INTEGER: dict[str, Any] = {"rni": np.rint, "rzi": np.trunc, "rmi": np.floor, "rpi": np.ceil}
+
+
+def _convert(ins: Instruction, frame: Frame, out: list[Array]) -> Any:
+    target, source = ins.mods[-2:]
+    if "x2" in target or "x2" in source or target == "tf32":
+        return _packed(ins, frame, out, target, source)
+    a = frame.read(ins.operands[1], source)
+    if source not in _FLOATS and target not in _FLOATS:
+        return _integers(ins, frame, out, a)
+    if source in _FLOATS and target not in _FLOATS:
+        return _to_integer(ins, out, a)
+    if source in _FLOATS:
+        return _floats(ins, out, a)
+    return _from_integer(ins, out, a)
+
+
+def _put(out: Array, value: Array) -> None:
+    """Writes an integer to a register that may be wider: extends it by its own signedness."""
+    np.copyto(out.view(f"{value.dtype.kind}{out.dtype.itemsize}"), value, casting="unsafe")
+
+
+def _integers(ins: Instruction, frame: Frame, out: list[Array], a: Array) -> Any:
+    target, source = ins.mods[-2:]
+    dtype = DTYPES[target]
+    if "sat" in ins.mods:
+        limits = np.iinfo(dtype)
+
+        def saturating() -> None:
+            low = max(limits.min, np.iinfo(a.dtype).min)
+            high = min(limits.max, np.iinfo(a.dtype).max)
+            _put(out[0], np.clip(a, low, high).astype(dtype))
+
+        return saturating
+    same_register = BITS[target] == out[0].dtype.itemsize * 8
+    if same_register and BITS[target] >= BITS[source]:
+        view = out[0].view(f"{'i' if source[0] == 's' else 'u'}{out[0].dtype.itemsize}")
+        return lambda: np.copyto(view, a, casting="unsafe")
+    return lambda: _put(out[0], a.astype(dtype))
+
+
+def _to_integer(ins: Instruction, out: list[Array], a: Array) -> Any:
+    target, source = ins.mods[-2:]
+    rounding = next((_TO_INTEGER[m] for m in ins.mods if m in _TO_INTEGER), np.trunc)
+    dtype, limits = DTYPES[target], np.iinfo(DTYPES[target])
+    wide_nan = source == "f64" or BITS[target] == 64
+    at_nan = np.array(1 << (BITS[target] - 1) if wide_nan else 0, np.uint64).astype(dtype)
+    low, high = float(limits.min), float(limits.max)
+    ftz = "ftz" in ins.mods
+
+    def run() -> None:
+        value = widen(a, source) if source in ("f16", "bf16") else flush(a) if ftz else a
+        value = rounding(value.astype(np.float64))
+        nan = np.isnan(value)
+        inside = np.where(nan | (value <= low) | (value >= high), 0.0, value).astype(dtype)
+        result = np.where(value >= high, limits.max, np.where(value <= low, limits.min, inside)).astype(dtype)
+        _put(out[0], np.where(nan, at_nan, result))
+
+    return run
+
+
+def _from_integer(ins: Instruction, out: list[Array], a: Array) -> Any:
+    target = ins.mods[-2]
+    mode = _mode(ins)
+    view = out[0].view(DTYPES[target]) if target not in ("bf16", "f16") else out[0]
+    if mode == "rn" and target in ("f32", "f64") and "sat" not in ins.mods:
+        return lambda: np.copyto(view, a, casting="unsafe")
+
+    def run() -> None:
+        big, small = _split(a)
+        _store_float(ins, out[0], *two_sum(big, small), target, mode)
+
+    return run
+
+
+def _split(a: Array) -> tuple[Array, Array]:
+    """An integer of up to 64 bits as the sum of two float64."""
+    low = a & a.dtype.type(0xFFFF) if a.dtype.itemsize > 2 else np.zeros_like(a)
+    return (a - low).astype(np.float64), low.astype(np.float64)
+
+
+def _mode(ins: Instruction) -> str:
+    return next((m for m in ins.mods if m in ("rz", "rm", "rp")), "rn")
+
+
+def _floats(ins: Instruction, out: list[Array], a: Array) -> Any:
+    target, source = ins.mods[-2:]
+    integral = next((_TO_INTEGER[m] for m in ins.mods if m in _TO_INTEGER), None)
+    mode, ftz = _mode(ins), "ftz" in ins.mods
+    plain = {"f32", "f64"} >= {target, source} and not ftz and integral is None
+    if plain and mode == "rn" and "sat" not in ins.mods:
+        view = out[0].view(DTYPES[target])
+        return lambda: np.copyto(view, a, casting="unsafe")
+
+    def run() -> None:
+        value = widen(a, source) if source in ("f16", "bf16") else a
+        if ftz and value.dtype == np.float32:
+            value = flush(value)
+        wide = value.astype(np.float64)
+        if integral is not None:
+            wide = integral(wide)
+        _store_float(ins, out[0], wide, np.zeros_like(wide), target, mode)
+
+    return run
+
+
+def _store_float(ins: Instruction, out: Array, s: Array, e: Array, target: str, mode: str) -> None:
+    """Rounds the float64 sum `s + e` to the target type."""
+    value = _rounded(s, e, target, mode)
+    if "relu" in ins.mods:
+        value = np.where(np.isnan(value), value, np.maximum(value, value.dtype.type(0)))
+    if "sat" in ins.mods:
+        value = saturate(value)
+    if target == "bf16":
+        np.copyto(out, to_bf16(value))
+    else:
+        if target == "f32" and "ftz" in ins.mods:
+            value = flush(value)
+        np.copyto(out.view(DTYPES[target]), value, casting="unsafe")
+
+
+def _rounded(s: Array, e: Array, target: str, mode: str) -> Array:
+    """The rounded value in a NumPy float that holds it (bf16 as float32)."""
+    if target == "f64":
+        return s
+    odd = to_odd(s, e) if e.any() else s
+    if target == "f32":
+        return narrow(odd, mode)
+    if target == "f16":
+        return _half(odd, mode)
+    single = odd32(odd, np.zeros_like(odd)) if mode == "rn" else narrow(odd, "rz")
+    if mode == "rn":
+        return widen(to_bf16(single), "bf16")
+    return widen(to_bf16(single, "rz"), "bf16")
+
+
+def _half(odd: Array, mode: str) -> Array:
+    near = odd.astype(np.float16)
+    if mode == "rn":
+        return near
+    wide = near.astype(np.float64)
+    above = wide > odd if mode in ("rm", "rz") else np.zeros(len(odd), bool)
+    below = wide < odd if mode in ("rp", "rz") else np.zeros(len(odd), bool)
+    if mode == "rz":
+        above, below = above & (odd > 0), below & (odd < 0)
+    near = np.where(above, np.nextafter(near, np.float16(-np.inf)), near)
+    return np.where(below, np.nextafter(near, np.float16(np.inf)), near)
+
+
+# -- packed ------------------------------------------------------------------------------------
+
+
+def _packed(ins: Instruction, frame: Frame, out: list[Array], target: str, source: str) -> Any:
+    if target == "tf32":
+        return _tf32(ins, frame, out)
+    if target in ("f16x2", "bf16x2") and source == "f32":
+        return _pair_of_halves(ins, frame, out, target[:-2])
+    if target in ("e4m3x2", "e5m2x2"):
+        return _to_fp8(ins, frame, out, target, source)
+    if source in ("e4m3x2", "e5m2x2"):
+        return _from_fp8(ins, frame, out, source)
+    raise Fault("unsupported", f"instruction {ins.name}")
+
+
+def _tf32(ins: Instruction, frame: Frame, out: list[Array]) -> Any:
+    """To 10 mantissa bits: `rna` (ties away), `rn` or `rz`; the low bits become zero."""
+    bits = frame.read(ins.operands[1], "b32")
+    values = bits.view(np.float32)
+    add = {"rna": 0x1000, "rz": 0}.get(ins.mods[0])
+
+    def run() -> None:
+        even = np.uint32(0xFFF) + (bits >> np.uint32(13) & np.uint32(1))
+        rounded = bits + (even if add is None else np.uint32(add)) & np.uint32(0xFFFFE000)
+        if "relu" in ins.mods:
+            rounded = np.where(values < 0, np.uint32(0), rounded)
+        np.copyto(out[0], np.where(np.isfinite(values), rounded, np.where(np.isnan(values), np.uint32(0x7FFFFFFF), bits)))
+
+    return run
+
+
+def _pair_of_halves(ins: Instruction, frame: Frame, out: list[Array], kind: str) -> Any:
+    """The first source goes to the upper half."""
+    upper, lower = (frame.read(o, "f32") for o in ins.operands[1:3])
+    halves = out[0].view(np.uint16)
+    mode, relu = _mode(ins), "relu" in ins.mods
+
+    def encode(x: Array) -> Array:
+        if relu:
+            x = np.where(np.isnan(x), x, np.maximum(x, np.float32(0)))
+        if kind == "bf16":
+            return to_bf16(x, mode)
+        value = x.astype(np.float16) if mode == "rn" else _half(x.astype(np.float64), mode)
+        return np.where(np.isnan(x), np.uint16(0x7FFF), value.view(np.uint16))
+
+    def run() -> None:
+        low = encode(lower)
+        halves[1::2] = encode(upper)
+        halves[0::2] = low
+
+    return run
+
+
+def _to_fp8(ins: Instruction, frame: Frame, out: list[Array], target: str, source: str) -> Any:
+    relu = "relu" in ins.mods
+
+    def encode(x: Array) -> Array:
+        return fp8.encode(np.where(x < 0, np.float32(0), x) if relu else x, target)
+
+    read: Callable[[], tuple[Array, Array]]
+    if source == "f32":
+        upper, lower = (frame.read(o, "f32") for o in ins.operands[1:3])
+        read = lambda: (upper, lower)  # noqa: E731
+    else:
+        kind = source[:-2]
+        pair = frame.read(ins.operands[1], "b32").view(np.uint16)
+        read = lambda: (widen(pair[1::2].copy(), kind), widen(pair[0::2].copy(), kind))  # noqa: E731
+
+    def run() -> None:
+        high, low = read()
+        np.copyto(out[0], encode(high).astype(np.uint16) << np.uint16(8) | encode(low), casting="unsafe")
+
+    return run
+
+
+def _from_fp8(ins: Instruction, frame: Frame, out: list[Array], source: str) -> Any:
+    pair = frame.read(ins.operands[1], "b16")
+    halves = out[0].view(np.float16)
+    relu = "relu" in ins.mods
+
+    def run() -> None:
+        parts = [fp8.decode(pair >> np.uint16(8 * i) & np.uint16(255), source) for i in range(2)]
+        for index, part in enumerate(parts):
+            halves[index::2] = np.where(part < 0, 0, part) if relu else part
+
+    return run
+
+
+def _integer_pack(ins: Instruction, frame: Frame, out: list[Array]) -> Any:
+    """cvt.pack.sat.d.s32{.b32}: two (with c: four) saturated integers in one register."""
+    kind = ins.mods[2] if ins.mods[0] == "pack" else ins.mods[1]
+    bits = BITS[kind]
+    limits = np.iinfo(DTYPES[kind]) if bits >= 8 else None
+    a, b = (frame.read(o, "s32") for o in ins.operands[1:3])
+    c = frame.read(ins.operands[3], "u32") if len(ins.operands) > 3 else None
+    assert limits is not None
+
+    def run() -> None:
+        mask = np.uint32((1 << bits) - 1)
+        high, low = (np.clip(x, limits.min, limits.max).astype(np.uint32) & mask for x in (a, b))
+        value = high << np.uint32(bits) | low
+        if c is not None:
+            value = c << np.uint32(2 * bits) | value
+        np.copyto(out[0], value)
+
+    return run
+
+
+def _cvt(ins: Instruction, frame: Frame, out: list[Array]) -> Any:
+    return _integer_pack(ins, frame, out) if "pack" in ins.mods else _convert(ins, frame, out)
+
+
+VALUES = {("cvt", kind): _cvt for kind in ("any", "int", "f16", "bf16", "f32", "f64")}

@@ -1,0 +1,271 @@
+"""f32 and f64 arithmetic, with rounding modes, `.ftz`, `.sat`, NaN rules; the approximate functions.
+
+`fma.f32` is computed in float64: the product is exact there, and only a sum that lands on a tie (or a possible tie
+of a subnormal) can round twice; those are corrected with the exact error of the sum.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from tilewright.runtime.vm.frame import DTYPES, Frame
+from tilewright.runtime.vm.memory import Array
+from tilewright.runtime.vm.records import Instruction
+from tilewright.runtime.vm.rounding import directed, fma64, narrow, to_odd, two_product, two_sum
+
+Function = Callable[..., Array]
+_MODES = ("rz", "rm", "rp")
+_TINY = np.float32(2.0**-126)
+
+
+def mode_of(ins: Instruction) -> str:
+    """The rounding mode; without one nearest even."""
+    return next((m for m in ins.mods if m in _MODES), "rn")
+
+
+def flush(x: Array) -> Array:
+    """Subnormals of f32 to zero of the same sign."""
+    return np.where(np.abs(x) < _TINY, np.copysign(np.float32(0), x), x)
+
+
+def saturate(x: Array) -> Array:
+    """Clamps to [0, 1]; NaN gives +0."""
+    return np.where(np.isnan(x), x.dtype.type(0), np.clip(x, 0, 1)) + x.dtype.type(0)
+
+
+def extreme(ufunc: Any, a: Array, b: Array, *, propagates: bool) -> Array:
+    """min and max: a NaN loses against a number (unless `.NaN`), and -0 < +0."""
+    is_max = ufunc is np.fmax
+    result = (np.maximum if is_max else np.minimum)(a, b) if propagates else ufunc(a, b)
+    zeros = (a == 0) & (b == 0)
+    if zeros.any():
+        bits = f"u{a.dtype.itemsize}"
+        x, y = a.view(bits), b.view(bits)
+        result = np.where(zeros, ((x & y) if is_max else (x | y)).view(a.dtype), result)
+    return np.asarray(result)
+
+
+def _general(function: Function, ins: Instruction, frame: Frame, out: list[Array], kind: str) -> Any:
+    """Any function of the operands, with `.ftz` before and after and `.sat`."""
+    sources = [frame.read(o, kind) for o in ins.operands[1:]]
+    target = out[0].view(DTYPES[kind])
+    ftz, sat = "ftz" in ins.mods and kind == "f32", "sat" in ins.mods
+
+    def run() -> None:
+        result = function(*(flush(x) for x in sources)) if ftz else function(*sources)
+        if ftz:
+            result = flush(result)
+        np.copyto(target, saturate(result) if sat else result, casting="unsafe")
+
+    return run
+
+
+def _binary(ufunc: Any, ins: Instruction, frame: Frame, out: list[Array]) -> Any:
+    """add, sub, mul: one NumPy call in the plain case."""
+    kind = "f64" if "f64" in ins.mods else "f32"
+    mode = mode_of(ins)
+    if mode == "rn" and "ftz" not in ins.mods and "sat" not in ins.mods:
+        a, b = (frame.read(o, kind) for o in ins.operands[1:3])
+        return partial(ufunc, a, b, out[0].view(DTYPES[kind]))
+    if mode == "rn":
+        return _general(ufunc, ins, frame, out, kind)
+    exact = {np.add: two_sum, np.subtract: lambda a, b: two_sum(a, -b), np.multiply: two_product}[ufunc]
+
+    def function(a: Array, b: Array) -> Array:
+        if kind == "f64":
+            return _finite_or(ufunc(a, b), directed(*exact(a, b), mode))
+        x, y = a.astype(np.float64), b.astype(np.float64)
+        plain = ufunc(x, y)
+        return narrow(np.where(np.isfinite(plain), to_odd(*exact(x, y)), plain), mode)
+
+    return _general(function, ins, frame, out, kind)
+
+
+def _finite_or(plain: Array, careful: Array) -> Array:
+    return np.where(np.isfinite(plain), careful, plain)
+
+
+def fma32(a: Array, b: Array, c: Array) -> Array:
+    """Correctly rounded a·b + c of float32 arrays, as float64 on which one rounding to f32 is exact."""
+    product = np.multiply(a, b, dtype=np.float64)
+    total = product + c
+    suspects = total.view(np.int64) & 0x0FFFFFFF == 0
+    if suspects.any():
+        total = _untie(total, product, c)
+    return np.asarray(total)
+
+
+def _untie(total: Array, product: Array, c: Array) -> Array:
+    _, error = two_sum(product, c.astype(np.float64))
+    return np.where(np.isfinite(error), to_odd(total, error), total)
+
+
+def _fma(ins: Instruction, frame: Frame, out: list[Array]) -> Any:
+    kind = "f64" if "f64" in ins.mods else "f32"
+    mode = mode_of(ins)
+    if kind == "f32" and mode == "rn" and "ftz" not in ins.mods and "sat" not in ins.mods:
+        return _fast_fma(ins, frame, out)
+
+    def single(a: Array, b: Array, c: Array) -> Array:
+        product = np.multiply(a, b, dtype=np.float64)
+        total = product + c
+        return narrow(_untie(total, product, c), mode)
+
+    def double(a: Array, b: Array, c: Array) -> Array:
+        nearest = fma64(a, b, c)
+        if mode == "rn":
+            return nearest
+        product, low = two_product(a, b)
+        total, rest = two_sum(product, c)
+        error = ((total - nearest) + rest) + low
+        return _finite_or(nearest, directed(nearest, error, mode))
+
+    return _general(double if kind == "f64" else single, ins, frame, out, kind)
+
+
+def _fast_fma(ins: Instruction, frame: Frame, out: list[Array]) -> Any:
+    a, b, c = (frame.read(o, "f32") for o in ins.operands[1:4])
+    target = out[0].view(np.float32)
+    product, total = frame.scratch(np.float64, 0), frame.scratch(np.float64, 1)
+    low, mask = frame.scratch(np.int64, 2), frame.constant(np.int64(0x0FFFFFFF))
+    bits = total.view(np.int64)
+
+    def run() -> None:
+        np.copyto(product, a)
+        np.copyto(total, b)
+        np.multiply(product, total, product)
+        np.add(product, c, total)
+        np.bitwise_and(bits, mask, low)
+        if np.count_nonzero(low) != frame.n:  # some result may be a tie
+            np.copyto(target, _untie(total, product, c), casting="unsafe")
+        else:
+            np.copyto(target, total, casting="unsafe")
+
+    return run
+
+
+def _divide(ins: Instruction, frame: Frame, out: list[Array]) -> Any:
+    return _correctly_rounded(np.divide, ins, frame, out)
+
+
+def _correctly_rounded(ufunc: Any, ins: Instruction, frame: Frame, out: list[Array]) -> Any:
+    """div, sqrt, rcp: NumPy rounds to nearest; other modes look at the residual."""
+    kind = "f64" if "f64" in ins.mods else "f32"
+    mode = mode_of(ins)
+    if mode == "rn" or "approx" in ins.mods:
+        return _general(ufunc, ins, frame, out, kind)
+
+    def function(*sources: Array) -> Array:
+        wide = [x.astype(np.float64) for x in sources]
+        near = ufunc(*sources)
+        result = near.astype(np.float64)
+        if ufunc is np.sqrt:
+            product, low = two_product(result, result)
+            residual = (wide[0] - product) - low
+        else:
+            top, bottom = wide if ufunc is np.divide else (np.ones_like(wide[0]), wide[0])
+            product, low = two_product(result, bottom)
+            residual = ((top - product) - low) * np.sign(bottom)
+        if kind == "f64":
+            return _finite_or(near, directed(near, residual, mode))
+        tiny = np.copysign(np.abs(np.spacing(near).astype(np.float64)) / 4, residual)
+        return _finite_or(near, narrow(result + np.where(residual == 0, 0, tiny), mode))
+
+    return _general(function, ins, frame, out, kind)
+
+
+def _minmax(ufunc: Any, ins: Instruction, frame: Frame, out: list[Array]) -> Any:
+    kind = "f64" if "f64" in ins.mods else "f32"
+    propagates = "NaN" in ins.mods
+    xorsign = "xorsign" in ins.mods
+
+    def function(*sources: Array) -> Array:
+        a, *rest = sources
+        result = np.abs(a) if "abs" in ins.mods else a
+        for b in rest:
+            sign = np.signbit(a) ^ np.signbit(b)
+            result = extreme(ufunc, result, np.abs(b) if "abs" in ins.mods else b, propagates=propagates)
+            if xorsign:
+                result = np.where(sign, -np.abs(result), np.abs(result))
+        return result
+
+    return _general(function, ins, frame, out, kind)
+
+
+def _sign(ins: Instruction, frame: Frame, out: list[Array]) -> Any:
+    """abs and neg act on the sign bit, NaN included."""
+    kind = "f64" if "f64" in ins.mods else "f32"
+    ufunc = np.absolute if ins.opcode == "abs" else np.negative
+    if "ftz" in ins.mods:
+        return _general(ufunc, ins, frame, out, kind)
+    return partial(ufunc, frame.read(ins.operands[1], kind), out[0].view(DTYPES[kind]))
+
+
+def _copysign(ins: Instruction, frame: Frame, out: list[Array]) -> Any:
+    kind = ins.mods[-1]
+    sign, value = (frame.read(o, kind) for o in ins.operands[1:3])
+    return partial(np.copysign, value, sign, out[0].view(DTYPES[kind]))
+
+
+def _unary(function: Function, ins: Instruction, frame: Frame, out: list[Array]) -> Any:
+    return _general(function, ins, frame, out, "f64" if "f64" in ins.mods else "f32")
+
+
+def _wide(function: Function) -> Function:
+    """Evaluates in float64, so that the result is well inside the manual's bound."""
+    return lambda x: function(x.astype(np.float64)).astype(x.dtype)
+
+
+def _test(ins: Instruction, frame: Frame, out: list[Array]) -> Any:
+    """testp: finite, infinite, number, notanumber, normal, subnormal."""
+    kind = ins.mods[-1]
+    a = frame.read(ins.operands[1], kind)
+    tiny = np.finfo(a.dtype).tiny
+    tests: dict[str, Callable[[Array], Array]] = {
+        "finite": np.isfinite,
+        "infinite": np.isinf,
+        "number": lambda x: ~np.isnan(x),
+        "notanumber": np.isnan,
+        "normal": lambda x: np.isfinite(x) & (np.abs(x) >= tiny),
+        "subnormal": lambda x: (x != 0) & (np.abs(x) < tiny),
+    }
+    test = tests[ins.mods[0]]
+    return lambda: np.copyto(out[0], test(a))
+
+
+def _reciprocal_root(x: Array) -> Array:
+    return 1.0 / np.sqrt(x)
+
+
+def _table() -> dict[tuple[str, str], Any]:
+    table: dict[tuple[str, str], Any] = {}
+    for kind in ("f32", "f64"):
+        table |= {
+            ("add", kind): partial(_binary, np.add),
+            ("sub", kind): partial(_binary, np.subtract),
+            ("mul", kind): partial(_binary, np.multiply),
+            ("fma", kind): _fma,
+            ("mad", kind): _fma,
+            ("div", kind): _divide,
+            ("rcp", kind): partial(_correctly_rounded, np.reciprocal),
+            ("sqrt", kind): partial(_correctly_rounded, np.sqrt),
+            ("rsqrt", kind): partial(_unary, _wide(_reciprocal_root)),
+            ("min", kind): partial(_minmax, np.fmin),
+            ("max", kind): partial(_minmax, np.fmax),
+            ("abs", kind): _sign,
+            ("neg", kind): _sign,
+            ("copysign", kind): _copysign,
+            ("testp", kind): _test,
+        }
+    for opcode, function in {"ex2": np.exp2, "lg2": np.log2, "sin": np.sin, "cos": np.cos, "tanh": np.tanh}.items():
+        table[opcode, "f32"] = partial(_unary, _wide(function))
+    return table
+
+
+VALUES = _table()
+
+
