@@ -8,7 +8,6 @@ phase takes as many wavefronts as the fullest bank has different words; equal wo
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import product as cartesian
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -48,11 +47,38 @@ def matrix_access(shape: Sequence[int], rows: int = 8, *, columns: int, width: i
     return Access((row, column), np.ones(row.shape, dtype=bool), width)
 
 
+class _Words(NamedTuple):
+    """The different words of all phases: flat, each with its phase."""
+
+    words: Ints
+    phase: Ints
+    phases: int
+
+
 def count_wavefronts(addresses: Any, width: int, active: Any = True) -> tuple[int, int]:
     """(wavefronts, ideal) of requests: byte addresses (requests, lanes), `width` bytes per lane.
 
     The ideal is one wavefront per phase with an active lane.
     """
+    words = _distinct_words(addresses, width, active)
+    return _count(words.words, words), words.phases
+
+
+def count_conflicts(memory: LayoutPlaces, accesses: Sequence[Access]) -> int:
+    """Wavefronts beyond the ideal of all accesses to a tile laid out as `memory`."""
+    return sum(_count(words.words, words) - words.phases for words in _touched(memory, accesses))
+
+
+def _touched(memory: LayoutPlaces, accesses: Sequence[Access]) -> list[_Words]:
+    found = []
+    for access in accesses:
+        addresses = memory.address(*access.coordinates) * memory.bits // 8
+        spread = np.broadcast_to(addresses, np.shape(access.active))
+        found.append(_distinct_words(spread, access.width, access.active))
+    return found
+
+
+def _distinct_words(addresses: Any, width: int, active: Any) -> _Words:
     if width not in (1, 2, 4, 8, 16):
         raise LayoutError(f"one lane accesses 1, 2, 4, 8 or 16 bytes, not {width}")
     array = np.atleast_2d(np.asarray(addresses, dtype=np.int64))
@@ -62,23 +88,12 @@ def count_wavefronts(addresses: Any, width: int, active: Any = True) -> tuple[in
     words.sort(axis=1)
     fresh = words >= 0
     fresh[:, 1:] &= words[:, 1:] != words[:, :-1]
-    cells = np.arange(len(words))[:, None] * BANKS + words % BANKS
-    per_bank = np.bincount(cells[fresh], minlength=len(words) * BANKS).reshape(-1, BANKS)
-    return int(per_bank.max(axis=1, initial=0).sum()), len(words)
+    return _Words(words[fresh], np.nonzero(fresh)[0] * BANKS, len(words))
 
 
-def count_conflicts(memory: LayoutPlaces, accesses: Sequence[Access]) -> int:
-    """Wavefronts beyond the ideal of all accesses to a tile laid out as `memory`."""
-    return sum(
-        _extra(memory.address(*access.coordinates) * memory.bits // 8, access)
-        for access in accesses
-    )
-
-
-def _extra(addresses: Ints, access: Access) -> int:
-    spread = np.broadcast_to(addresses, np.shape(access.active))
-    wavefronts, ideal = count_wavefronts(spread, access.width, access.active)
-    return wavefronts - ideal
+def _count(words: Ints, where: _Words) -> int:
+    per_bank = np.bincount(where.phase + (words & (BANKS - 1)), minlength=where.phases * BANKS)
+    return int(per_bank.reshape(-1, BANKS).max(axis=1, initial=0).sum())
 
 
 def _phase_words(addresses: Ints, active: Any, width: int) -> Ints:
@@ -100,30 +115,37 @@ def find_swizzle(memory: LayoutPlaces, accesses: Sequence[Access]) -> tuple[Swiz
     """The first swizzle of `memory` with the fewest conflicts, and their number.
 
     In order: none, the canonical forms of 32, 64 and 128-byte rows (which TMA and wgmma know),
-    then by bits moved, for every granule that holds the widest access.
+    then every granule that holds the widest access, with sources at the strides of the buffer
+    before others.
     """
-    plain = [memory.address(*access.coordinates) * memory.bits // 8 for access in accesses]
-    best = (Swizzle(0, 0, 0), sum(map(_extra, plain, accesses)))
+    touched = _touched(memory, accesses)
+    ideal = sum(words.phases for words in touched)
+    best = (Swizzle(0, 0, 0), sum(_count(words.words, words) for words in touched) - ideal)
     width = max((access.width for access in accesses), default=16)
-    for swizzle in _candidates(width, memory.size("addr") * memory.bits // 8):
+    for swizzle in _candidates(memory, width):
         if best[1] == 0:
             break
         if swizzle.granule * 8 % memory.bits:
             continue
-        conflicts = sum(map(_extra, map(swizzle.apply, plain), accesses))
+        # A granule holds whole words and whole accesses, so words move as their addresses do.
+        moved = [swizzle.apply(words.words * BANK_BYTES) // BANK_BYTES for words in touched]
+        conflicts = sum(map(_count, moved, touched)) - ideal
         if conflicts < best[1]:
             best = (swizzle, conflicts)
     return best
 
 
-def _candidates(width: int, size: int) -> list[Swizzle]:
-    canonical = [Swizzle(bits, 4, 3) for bits in (3, 2, 1)]
+def _candidates(memory: LayoutPlaces, width: int) -> list[Swizzle]:
+    canonical = [Swizzle(bits, 4, 3) for bits in (1, 2, 3)]
     lowest = max(2, width.bit_length() - 1)
-    highest = max(1, size - 1).bit_length()
+    highest = max(1, memory.size("addr") * memory.bits // 8 - 1).bit_length()
+    strides = {(piece.stride * memory.bits // 8).bit_length() - 1 for piece in memory.pieces}
     others = [
         Swizzle(bits, base, shift)
-        for bits, base in cartesian(range(1, 6), range(4, lowest - 1, -1))
+        for base in range(4, lowest - 1, -1)
+        for bits in range(1, 8 - base)
         for shift in range(bits, max(bits, highest - base) + 1)
-        if base + bits <= 7
     ]
+    # The bits that tell apart what conflicts usually start at a row or a column of the buffer.
+    others.sort(key=lambda swizzle: swizzle.base + swizzle.shift not in strides)
     return [*canonical, *(swizzle for swizzle in others if swizzle not in canonical)]
