@@ -21,7 +21,7 @@ from tilewright.ir.instruction import (
     operand,
     operands,
 )
-from tilewright.ir.instructions.memory import check_region, region_index
+from tilewright.ir.instructions.memory import check_region, read_region, region_index
 from tilewright.ir.layout import Layout
 from tilewright.ir.memory import BufferState, BufferView, TensorView
 from tilewright.ir.numeric import Array, numpy_class
@@ -90,7 +90,8 @@ class Part(Instruction):
 
     def result(self) -> tuple[Type, ...]:
         kind = buffer_type(self.buffer)
-        return (BufferType(self.shape, kind.dtype, None),)
+        layout = None if kind.layout is None else kind.layout.slice(self.start, self.shape)
+        return (BufferType(self.shape, kind.dtype, layout),)
 
     def meaning(self, buffer: BufferView) -> BufferView:
         return buffer.at(
@@ -157,8 +158,9 @@ class Copy(Instruction):
     """Starts buffer[i] = tensor[offsets + i] (0 outside the view); poison until the token's wait.
 
     `path` is how: "cp_async" by all lanes, "tma" by one lane through a tensor map, "bulk" (linear).
-    With `barrier` the completion is an arrival of its bytes at barrier[slot] instead of a wait on
-    the token.
+    "plain" is loads and stores of all lanes. With `barrier` the completion is an arrival of its
+    bytes at barrier[slot] instead of a wait on the token. `when` false copies nothing. Coordinates
+    i at or beyond `valid` are 0. `width` is the bytes of one access, once chosen.
     """
 
     tensor: Value = operand()
@@ -166,14 +168,17 @@ class Copy(Instruction):
     buffer: Value = operand()
     barrier: Value | None = operand(optional=True)
     slot: Value | None = operand(optional=True)
+    when: Value | None = operand(optional=True)
     path: str = attribute("cp_async")
     bounds: tuple[bool, ...] | None = attribute(None)
+    valid: tuple[int, ...] | None = attribute(None)
+    width: int | None = attribute(None)
 
     def result(self) -> tuple[Type, ...]:
         return (TokenType(),)
 
     def effects(self) -> tuple[Effect, ...]:
-        proxy: Proxy = "generic" if self.path == "cp_async" else "async"
+        proxy: Proxy = "generic" if self.path in ("cp_async", "plain") else "async"
         found = (
             Effect("read", self.tensor, proxy, "token"),
             Effect("write", self.buffer, proxy, "token"),
@@ -192,9 +197,12 @@ class Copy(Instruction):
         buffer: BufferView,
         barrier: object | None,
         slot: Array | None,
+        when: Array | None,
     ) -> Token:
-        index = region_index(offsets, shape_of(self.buffer))
-        values = tensor.read(index, np.zeros((), numpy_class(tensor.dtype)))
+        if when is not None and not bool(when):
+            return Token(lambda: None)
+        zero = np.zeros((), numpy_class(tensor.dtype))
+        values = read_region(tensor, offsets, shape_of(self.buffer), self.valid, zero)
         buffer.begin()
         token = Token(lambda: buffer.finish(values))
         if barrier is not None:

@@ -71,7 +71,8 @@ class Mma(Instruction):
     """result[i, j] = acc[i, j] + sum over k of x[i, k] * y[k, j], accumulated in acc's dtype.
 
     `x` and `y` are tiles, or buffers once staged. `precision="tf32"` lets f32 operands be rounded
-    to tf32; "exact" keeps them. The order of the sum is free.
+    to tf32; "exact" keeps them. The order of the sum is free. `atom` and `warp_grid` (warps along m
+    and n) say how, once chosen: `ir.targets.fragments` derives the operands' layouts from them.
     """
 
     x: Value = operand()
@@ -79,6 +80,7 @@ class Mma(Instruction):
     acc: Value = operand()
     precision: str = attribute("exact")
     atom: str | None = attribute(None)
+    warp_grid: tuple[int, int] | None = attribute(None)
 
     def result(self) -> tuple[Type, ...]:
         return (self.acc.type,)

@@ -31,10 +31,14 @@ if TYPE_CHECKING:
 
 @instruction("wait", phases=ANY)
 class Wait(Instruction):
-    """Waits for `tokens`; each pending tile among `pending` becomes a tile (the results)."""
+    """Waits for `tokens`; each pending tile among `pending` becomes a tile (the results).
+
+    `groups` is how many later groups of copies (`commit`) may stay in flight, once counted.
+    """
 
     tokens: tuple[Value, ...] = operands()
     pending: tuple[Value, ...] = operands()
+    groups: int | None = attribute(None)
 
     def result(self) -> tuple[Type, ...]:
         kinds = (v.type for v in self.pending)
@@ -47,6 +51,23 @@ class Wait(Instruction):
         for token in tokens:
             token.wait()
         return pending
+
+
+@instruction("commit", phases=ANY)
+class Commit(Instruction):
+    """One token for all of `tokens`: closes a group of asynchronous copies (empty ones, too)."""
+
+    tokens: tuple[Value, ...] = operands()
+
+    def result(self) -> tuple[Type, ...]:
+        return (TokenType(),)
+
+    def meaning(self, tokens: tuple[Token, ...]) -> Token:
+        def finish() -> None:
+            for token in tokens:
+                token.wait()
+
+        return Token(finish)
 
 
 @instruction("token.done", phases=ANY)

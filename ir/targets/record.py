@@ -32,7 +32,7 @@ class Atom:
 
 @dataclass(frozen=True)
 class Target:
-    """A code target: its family picks the code generator, capabilities and atoms pick instructions."""
+    """A code target: its family picks the code generator, the rest picks instructions."""
 
     name: str
     family: Literal["cuda", "cpu"]
@@ -45,10 +45,17 @@ class Target:
         """Whether the target has `capability`, such as "cp_async", "ldmatrix", "mma", "tma"."""
         return capability in self.capabilities
 
+    def find_atom(self, name: str) -> Atom:
+        """The atom called `name`."""
+        return next(atom for atom in self.atoms if atom.name == name)
+
 
 @dataclass(frozen=True)
 class Device:
-    """One machine's amounts, with units in the names; the source of the numbers is cited beside."""
+    """One machine's amounts, with units in the names; the source of the numbers is cited beside.
+
+    `matrix_flops_per_second` is the dense rate of 16-bit products with 32-bit sums.
+    """
 
     name: str
     target: str
@@ -56,3 +63,6 @@ class Device:
     multiprocessors: int
     registers_per_multiprocessor: int = 65536
     bandwidth_bytes_per_second: float = 0.0
+    clock_hertz: float = 0.0
+    matrix_flops_per_second: float = 0.0
+    capabilities: frozenset[str] = frozenset()

@@ -1,0 +1,1 @@
+"""Matrix atoms of the CUDA family: fragment layouts, one small file per instruction family."""

@@ -1,0 +1,53 @@
+"""Register layouts of the operands of a matrix product, from its atom and the grid of warps.
+
+A grid of `rows x columns` warps cuts the accumulator into equal rectangles; in its rectangle a warp
+repeats the atom in registers. All warps of one row hold copies of the same part of x, all of one
+column copies of the same part of y.
+"""
+
+from __future__ import annotations
+
+import functools
+from typing import NamedTuple
+
+from tilewright.ir.layout import Layout, LayoutError, local, spatial
+from tilewright.ir.targets.record import Atom
+
+
+class Fragments(NamedTuple):
+    """Layouts over (reg, lane, warp) of x (m, k), y (k, n) and the accumulator (m, n)."""
+
+    x: Layout
+    y: Layout
+    acc: Layout
+
+
+@functools.cache
+def fragment_layouts(
+    atom: Atom, shape: tuple[int, int, int], warp_grid: tuple[int, int]
+) -> Fragments:
+    """The layouts of x, y and acc for a product of `shape` (m, n, k) by `warp_grid` warps.
+
+    m and n are multiples of the atom times the grid, k of the atom.
+    """
+    rows, columns = warp_grid
+    (m, n, k), (am, an, ak) = shape, atom.shape
+    for name, extent, unit in (("m", m, am * rows), ("n", n, an * columns), ("k", k, ak)):
+        if extent % unit:
+            raise LayoutError(f"{name} = {extent} is no multiple of {unit} ({atom.name})")
+    warps = spatial(rows, columns, axis="warp")
+    reps_m, reps_n, reps_k = m // (am * rows), n // (an * columns), k // ak
+    return Fragments(
+        x=_repeat(warps.reduce(1), (reps_m, reps_k), atom.x),
+        y=_repeat(warps.reduce(0), (reps_k, reps_n), atom.y),
+        acc=_repeat(warps, (reps_m, reps_n), atom.acc),
+    )
+
+
+def _repeat(warps: Layout, reps: tuple[int, int], atom: Layout) -> Layout:
+    return warps.product(local(*reps)).with_bits(atom.bits).product(atom)
+
+
+def registers_per_lane(layout: Layout) -> int:
+    """32-bit registers that one lane needs for a tile of `layout`."""
+    return -(-layout.size("reg") * layout.bits // 32)
