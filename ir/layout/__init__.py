@@ -3,7 +3,9 @@
 A `Layout` maps the coordinates of a tile to places in hardware: registers, lanes, warps, addresses.
 It is a frozen, interned value, so equal layouts are one object. `value` says what it is made of,
 `places` goes from coordinates to places and back, `reshape` and `verbs` make layouts from layouts,
-`text` prints and parses them. The accumulator of mma m16n8 and its table:
+`text` prints and parses them, `draw` draws them. `questions`, `banks` and `view` say what they are
+good for, `convert` how a tile gets from one to another, `shared` which buffer it passes through.
+The accumulator of mma m16n8 and its table:
 
 >>> from tilewright.ir.layout import local, spatial
 >>> accumulator = local(2, 1).product(spatial(8, 4), local(1, 2))
@@ -30,6 +32,7 @@ from tilewright.ir.layout.construct import (
     strided,
 )
 from tilewright.ir.layout.convert import ConvertPlan, convert
+from tilewright.ir.layout.draw import draw_svg, draw_text
 from tilewright.ir.layout.layout import Layout
 from tilewright.ir.layout.places import DimensionTerm, PlaceTerm
 from tilewright.ir.layout.questions import register_access
@@ -60,6 +63,8 @@ __all__ = [
     "convert",
     "count_conflicts",
     "count_wavefronts",
+    "draw_svg",
+    "draw_text",
     "find_view_fault",
     "local",
     "make",
