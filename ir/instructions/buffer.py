@@ -21,7 +21,7 @@ from tilewright.ir.instruction import (
     operand,
     operands,
 )
-from tilewright.ir.instructions.memory import check_region, read_region, region_index
+from tilewright.ir.instructions.memory import check_region, region_index
 from tilewright.ir.layout import Layout
 from tilewright.ir.memory import BufferState, BufferView, TensorView
 from tilewright.ir.numeric import Array, numpy_class
@@ -159,8 +159,8 @@ class Copy(Instruction):
 
     `path` is how: "cp_async" by all lanes, "tma" by one lane through a tensor map, "bulk" (linear).
     "plain" is loads and stores of all lanes. With `barrier` the completion is an arrival of its
-    bytes at barrier[slot] instead of a wait on the token. `when` false copies nothing. Coordinates
-    i at or beyond `valid` are 0. `width` is the bytes of one access, once chosen.
+    bytes at barrier[slot] instead of a wait on the token. `when` false copies nothing. `width` is
+    the bytes of one access, once chosen.
     """
 
     tensor: Value = operand()
@@ -171,7 +171,6 @@ class Copy(Instruction):
     when: Value | None = operand(optional=True)
     path: str = attribute("cp_async")
     bounds: tuple[bool, ...] | None = attribute(None)
-    valid: tuple[int, ...] | None = attribute(None)
     width: int | None = attribute(None)
 
     def result(self) -> tuple[Type, ...]:
@@ -201,8 +200,8 @@ class Copy(Instruction):
     ) -> Token:
         if when is not None and not bool(when):
             return Token(lambda: None)
-        zero = np.zeros((), numpy_class(tensor.dtype))
-        values = read_region(tensor, offsets, shape_of(self.buffer), self.valid, zero)
+        index = region_index(offsets, shape_of(self.buffer))
+        values = tensor.read(index, np.zeros((), numpy_class(tensor.dtype)))
         buffer.begin()
         token = Token(lambda: buffer.finish(values))
         if barrier is not None:

@@ -39,26 +39,6 @@ def region_index(offsets: tuple[Array, ...], shape: tuple[int, ...]) -> tuple[Ar
     return tuple(index)
 
 
-def inside(shape: tuple[int, ...], valid: tuple[int, ...] | None) -> Array:
-    """Which coordinates of a tile lie below `valid` along every axis (all of them for None)."""
-    mask = np.ones(shape, np.bool_)
-    for axis, limit in enumerate(valid or ()):
-        mask[(slice(None),) * axis + (slice(limit, None),)] = False
-    return mask
-
-
-def read_region(
-    tensor: TensorView,
-    offsets: tuple[Array, ...],
-    shape: tuple[int, ...],
-    valid: tuple[int, ...] | None,
-    fill: Array,
-) -> Array:
-    """tensor[offsets + i], `fill` outside of the view and at or beyond `valid`."""
-    found = tensor.read(region_index(offsets, shape), fill)
-    return found if valid is None else np.where(inside(shape, valid), found, fill)
-
-
 def check_region(tensor: Value, offsets: tuple[Value, ...], shape: tuple[int, ...]) -> None:
     """One offset and one extent per axis of `tensor`; an offset is a scalar or a 1-D index tile."""
     rank = tensor_type(tensor).rank
@@ -80,8 +60,7 @@ class Load(Instruction):
     """result[i] = tensor[offsets + i] inside the view, else `other` (0 when absent).
 
     An offset that is a 1-D tile gathers along its axis: result[i, j] = tensor[rows[i], column + j].
-    `bounds[d]` says whether axis d may leave the view and must be checked. Coordinates i at or
-    beyond `valid` (a tile that was padded) are `other`, too.
+    `bounds[d]` says whether axis d may leave the view and must be checked.
     """
 
     tensor: Value = operand()
@@ -89,7 +68,6 @@ class Load(Instruction):
     other: Value | None = operand(optional=True)
     shape: tuple[int, ...] = attribute()
     bounds: tuple[bool, ...] | None = attribute(None)
-    valid: tuple[int, ...] | None = attribute(None)
 
     def result(self) -> tuple[Type, ...]:
         return (TileType(self.shape, element_type(self.tensor)),)
@@ -102,18 +80,17 @@ class Load(Instruction):
 
     def meaning(self, tensor: TensorView, offsets: tuple[Array, ...], other: Array | None) -> Array:
         fill = np.zeros((), numpy_class(tensor.dtype)) if other is None else other
-        return read_region(tensor, offsets, self.shape, self.valid, fill)
+        return tensor.read(region_index(offsets, self.shape), fill)
 
 
 @instruction("store", phases=ANY)
 class Store(Instruction):
-    """tensor[offsets + i] = value[i], dropped outside the view and for i at or beyond `valid`."""
+    """tensor[offsets + i] = value[i]; coordinates outside the view are dropped."""
 
     tensor: Value = operand()
     offsets: tuple[Value, ...] = operands()
     value: Value = operand()
     bounds: tuple[bool, ...] | None = attribute(None)
-    valid: tuple[int, ...] | None = attribute(None)
 
     def effects(self) -> tuple[Effect, ...]:
         return (Effect("write", self.tensor),)
@@ -128,8 +105,7 @@ class Store(Instruction):
             )
 
     def meaning(self, tensor: TensorView, offsets: tuple[Array, ...], value: Array) -> None:
-        mask = None if self.valid is None else inside(shape_of(self.value), self.valid)
-        tensor.write(region_index(offsets, shape_of(self.value)), value, mask)
+        tensor.write(region_index(offsets, shape_of(self.value)), value)
 
 
 @instruction("gather", phases=ANY)

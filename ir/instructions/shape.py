@@ -139,28 +139,6 @@ class Slice(Instruction):
         return np.asarray(operand[part])
 
 
-@instruction("pad", phases=ANY)
-class Pad(Instruction):
-    """result[i] = operand[i] where operand has i, else 0"""
-
-    operand: Value = operand()
-    shape: tuple[int, ...] = attribute()
-
-    def result(self) -> tuple[Type, ...]:
-        return (TileType(self.shape, element_type(self.operand)),)
-
-    def check(self) -> None:
-        have = shape_of(self.operand)
-        if len(have) != len(self.shape) or any(
-            h > w for h, w in zip(have, self.shape, strict=True)
-        ):
-            raise ShapeError(f"a tile of shape {have} does not pad to {self.shape}")
-
-    def meaning(self, operand: Array) -> Array:
-        grown = [(0, w - h) for h, w in zip(operand.shape, self.shape, strict=True)]
-        return np.pad(operand, grown)
-
-
 @instruction("item", phases=ANY)
 class Item(Instruction):
     """result = the single element of `operand`, as a block-uniform scalar"""
