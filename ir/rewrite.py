@@ -2,10 +2,10 @@
 
     Rule("mul(x, 1) = x", "number")
 
-The left side is an instruction (by its mnemonic) whose arguments are variables, numbers, or further
-instructions; the right side is built from the same. A rule for scalars holds for tiles too: a number
-then matches a tile `full` of it. `holds_for` says for which dtypes: "integer", "float", "number"
-(both), "bool", "any". Every rule of `RULES` is tested against the meaning of its two sides.
+The left side is an instruction (by its mnemonic) whose arguments are variables, numbers, or
+further instructions; the right side is built from the same. A rule for scalars holds for tiles too:
+a number then matches a tile `full` of it. `holds_for` says for which dtypes: "integer", "float",
+"number" (both), "bool", "any". Every rule of `RULES` is tested against the meaning of its sides.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 from tilewright.ir.instruction import REGISTRY, Instruction
 from tilewright.ir.instructions.scalar import Const
@@ -155,10 +156,10 @@ def _build(term: Term, bound: Mapping[str, Value], like: Value, builder: Builder
         return bound[term.head]
     cls, op = REGISTRY[term.head]
     names = [spec.name for spec in cls.specs if spec.kind == "operand"]
-    operands = {
-        n: _build(t, bound, like, builder) for n, t in zip(names, term.arguments, strict=True)
-    }
-    return builder.value(cls(**({"op": op} if op else {}), **operands))
+    fields: dict[str, Any] = {} if op is None else {"op": op}
+    for name, argument in zip(names, term.arguments, strict=True):
+        fields[name] = _build(argument, bound, like, builder)
+    return builder.value(cls(**fields))
 
 
 def build_constant(number: int | float | bool, like: Value, builder: Builder) -> Value:

@@ -26,7 +26,7 @@ from tilewright.ir.instructions.buffer import Copy, CopyOut
 from tilewright.ir.instructions.control import For, While
 from tilewright.ir.instructions.elementwise import Binary, Cast, Compare, Select, Unary
 from tilewright.ir.instructions.memory import Load, Store
-from tilewright.ir.instructions.scalar import Assume, Const
+from tilewright.ir.instructions.scalar import Assume
 from tilewright.ir.instructions.shape import Broadcast, Reshape, Transpose
 from tilewright.ir.kernel import Builder, Environment, Kernel, rebuild, substitute
 from tilewright.ir.numeric import round_to

@@ -1,8 +1,8 @@
 """A tile kernel → a program for one target, with everything that was made on the way.
 
-`compile_kernel` is the path of section "The path of one kernel" in ARCHITECTURE.md: passes, source
-text, binary. What it returns keeps the kernel after each pass, the generated source, the assembler's
-report and the time of each stage, so that `inspect` and the benchmarks only read.
+`compile_kernel` goes the whole path: passes, source text, binary. What it returns keeps the kernel
+after each pass, the generated source, the assembler's report and the time of each stage, so that
+`inspect` and the benchmarks only read.
 """
 
 from __future__ import annotations

@@ -60,7 +60,7 @@ class PackedTensor:
         if self.dtype.bits < 8:
             return (*self.storage.stride()[:-1], 1)
         size = self.dtype.bits // 8
-        return tuple(s // size for s in self.storage.stride()[:-1]) + (1,)
+        return (*(s // size for s in self.storage.stride()[:-1]), 1)
 
 
 def as_tensor(storage: Tensor, dtype: DType | str, shape: tuple[int, ...]) -> PackedTensor:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+
 from tilewright.ir.instruction import REGISTRY
 from tilewright.ir.numeric import numpy_class
 from tilewright.ir.rewrite import RULES, Rule, Term
-from tilewright.ir.types import bool_, bf16, f16, f32, i8, i32, u4, u8
+from tilewright.ir.types import bf16, bool_, f16, f32, i8, i32, u4, u8
 from tilewright.ir.values import ScalarType, TileType, Value
 
 DTYPES = (f32, f16, bf16, i32, i8, u8, u4, bool_)

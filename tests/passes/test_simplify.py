@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+
 from tilewright.ir.interpreter import interpret
 from tilewright.ir.memory import TensorView
 from tilewright.ir.parser import parse_kernel
