@@ -244,12 +244,14 @@ class _Parser:
                 size, count = (int(str(c)) for c in node.children)
                 return BarrierType(size, count)
             case "tensor_type":
-                dtype, strides, extents, *aligned = _trees(node)
+                dtype, strides, extents, *rest = _trees(node)
+                facts = {str(f.children[0]): str(f.children[-1]) for f in rest}
                 return TensorType(
                     _dtype(str(dtype.children[0]), self.place(node)),
                     cast(Any, tuple(map(str, strides.children))),
                     cast(Any, tuple(map(str, extents.children))),
-                    bool(aligned),
+                    "aligned" in facts,
+                    facts.get("packing"),
                 )
         raise AssertionError(node.data)
 

@@ -60,6 +60,21 @@ def print_type(kind: Type) -> str:
     return _Printer(inline_layouts=True).type(kind)
 
 
+class InstructionPrinter:
+    """Prints instructions one by one, without their bodies; names and layouts keep their numbers."""
+
+    def __init__(self) -> None:
+        self._state = _Printer()
+
+    def head(self, item: Instruction) -> str:
+        """The line of `item`."""
+        return self._state.head(item)
+
+    def layouts(self) -> list[str]:
+        """One line for every layout that the printed instructions name."""
+        return [f"layout #{i} = {layout}" for layout, i in self._state.layouts.items()]
+
+
 @dataclass
 class _Printer:
     keep_names: bool = True
@@ -89,10 +104,7 @@ class _Printer:
         return [line for item in body.instructions for line in self.instruction(item, indent)]
 
     def instruction(self, item: Instruction, indent: str) -> list[str]:
-        parts = [part for spec in item.specs if (part := self.field(item, spec))]
-        text = item.mnemonic + (" " if parts else "") + ", ".join(parts)
-        if item.results:
-            text = ", ".join(self.define(r) for r in item.results) + " = " + text
+        text = self.head(item)
         nested = item.nested
         if not nested:
             place = f"  // {item.location}" if self.places and item.location else ""
@@ -104,6 +116,13 @@ class _Printer:
             lines.append(f"{indent}{opening}{args} {{")
             lines.extend(self.body(body, indent + "  "))
         return [*lines, indent + "}"]
+
+    def head(self, item: Instruction) -> str:
+        parts = [part for spec in item.specs if (part := self.field(item, spec))]
+        text = item.mnemonic + (" " if parts else "") + ", ".join(parts)
+        if item.results:
+            text = ", ".join(self.define(r) for r in item.results) + " = " + text
+        return text
 
     def field(self, item: Instruction, spec: FieldSpec) -> str | None:
         held = getattr(item, spec.name)
@@ -152,9 +171,11 @@ class _Printer:
                 return f"tile<{self._shaped(shape, dtype, layout)}>"
             case BufferType(shape, dtype, layout):
                 return f"buffer<{self._shaped(shape, dtype, layout)}>"
-            case TensorType(dtype, strides, extents, aligned):
+            case TensorType(dtype, strides, extents, aligned, packing):
                 facts = f"strides=[{', '.join(strides)}], extents=[{', '.join(extents)}]"
-                return f"tensor<{dtype.name}, {facts}{', aligned' if aligned else ''}>"
+                facts += ", aligned" if aligned else ""
+                facts += f", packing={packing}" if packing else ""
+                return f"tensor<{dtype.name}, {facts}>"
             case BarrierType(size, count):
                 return f"barrier<{size}, {count}>"
             case TokenType():

@@ -51,13 +51,15 @@ class TensorType:
     """A view of global memory with the facts that a launch is specialized for.
 
     `strides` and `extents` hold one class per axis; `aligned` says that the base pointer is a
-    multiple of 16 bytes. `written` says that the kernel stores to it.
+    multiple of 16 bytes. `packing` names the device order of packed weights (`ir.packings`); such a
+    tensor has no strides of its own and is only read.
     """
 
     dtype: DType
     strides: tuple[StrideClass, ...]
     extents: tuple[ExtentClass, ...]
     aligned: bool = False
+    packing: str | None = None
 
     @property
     def rank(self) -> int:

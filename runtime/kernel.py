@@ -281,7 +281,8 @@ def _value_key(value: Any) -> Any:
         return value  # an int may be a static: exact
     pointer = getattr(value, "data_ptr", None)
     if pointer is not None:
-        return (value.dtype, value.shape, value.stride(), value.device, pointer() & 15)
+        packing = getattr(value, "packing", None)
+        return (value.dtype, value.shape, value.stride(), value.device, pointer() & 15, packing)
     if hasattr(value, "__dataclass_fields__"):
         return (type(value), *(_value_key(getattr(value, n)) for n in value.__dataclass_fields__))
     return value

@@ -20,11 +20,13 @@ from tilewright.ir.kernel import Kernel
 from tilewright.ir.memory import TensorView
 from tilewright.ir.numeric import numpy_class
 from tilewright.ir.packing import pack_bits, unpack_bits
+from tilewright.ir.packings import PACKINGS
 from tilewright.ir.types import DType
 from tilewright.runtime import vm
 from tilewright.runtime.bindings import torch
 from tilewright.runtime.cuda import CudaKernel
 from tilewright.runtime.nvrtc import CudaBinary
+from tilewright.runtime.overlap import find_written
 from tilewright.runtime.tensors import byte_span, dtype_of, storage_of
 
 Word = int | float
@@ -141,8 +143,8 @@ class InterpretProgram:
             for i, _ in enumerate(self.kernel.params)
         ]
         interpret(self.kernel, args)
-        for argument, tensor in tensors.items():
-            _write_back(tensor, views[argument])
+        for argument in find_written(self.kernel):
+            _write_back(tensors[argument], views[argument])
 
         return [p.kind for p in list_parameters(self.kernel)]
 
@@ -156,6 +158,8 @@ def _view(tensor: Any) -> TensorView:
 def codes_from(tensor: Any, dtype: DType) -> Any:
     """The codes of a CPU tensor's elements, in its logical shape."""
     storage = storage_of(tensor).detach()
+    if getattr(tensor, "packing", None) is not None:
+        return PACKINGS[tensor.packing].unpack(storage.numpy(), *tensor.shape, dtype.bits)
     if dtype.bits < 8:
         return unpack_bits(storage.numpy(), dtype.bits, tensor.shape[-1])
     if storage is not tensor:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from math import prod
 from typing import TYPE_CHECKING, Any
 
+from tilewright.ir.packings import PACKINGS
 from tilewright.ir.types import DType, parse_dtype
 from tilewright.ir.values import ExtentClass, StrideClass, TensorType
 from tilewright.runtime.bindings import torch
@@ -47,6 +48,7 @@ class PackedTensor:
     storage: Tensor
     dtype: DType
     shape: tuple[int, ...]
+    packing: str | None = None
 
     @property
     def device(self) -> Any:
@@ -56,23 +58,30 @@ class PackedTensor:
         return int(self.storage.data_ptr())
 
     def stride(self) -> tuple[int, ...]:
-        """Byte strides of the leading axes, and 1 for the last (elements)."""
+        """Byte strides of the leading axes, and 1 for the last (elements); (0, 1) if packed."""
+        if self.packing is not None:
+            return (0, 1)
         if self.dtype.bits < 8:
             return (*self.storage.stride()[:-1], 1)
         size = self.dtype.bits // 8
         return (*(s // size for s in self.storage.stride()[:-1]), 1)
 
 
-def as_tensor(storage: Tensor, dtype: DType | str, shape: tuple[int, ...]) -> PackedTensor:
+def as_tensor(
+    storage: Tensor, dtype: DType | str, shape: tuple[int, ...], packing: str | None = None
+) -> PackedTensor:
     """`storage` (uint8, one row of bytes per row of elements) read as `dtype` elements of `shape`.
 
     The last axis of `storage` has ceil(shape[-1] * bits / 8) bytes and stride 1; elements are dense
-    and little-endian in bits. Raises `LaunchError` where storage and shape do not fit.
+    and little-endian in bits. With `packing` the bytes are a matrix in that device order
+    (`ir.packings`), flat. Raises `LaunchError` where storage and shape do not fit.
     """
     kind = parse_dtype(dtype) if isinstance(dtype, str) else dtype
     library = torch()
     if storage.dtype != library.uint8:
         raise LaunchError(f"as_tensor wants bytes (torch.uint8), got {storage.dtype}")
+    if packing is not None:
+        return _as_packed(storage, kind, tuple(shape), packing)
     row = -(-shape[-1] * kind.bits // 8)
     if tuple(storage.shape) != (*shape[:-1], row) or (storage.numel() and storage.stride(-1) != 1):
         raise LaunchError(
@@ -81,6 +90,18 @@ def as_tensor(storage: Tensor, dtype: DType | str, shape: tuple[int, ...]) -> Pa
             hint="pack them with tilewright.ir.packing.pack_bits",
         )
     return PackedTensor(storage, kind, tuple(shape))
+
+
+def _as_packed(storage: Tensor, dtype: DType, shape: tuple[int, ...], packing: str) -> PackedTensor:
+    if packing not in PACKINGS or len(shape) != 2:
+        raise LaunchError(f"no packing {packing!r} of {shape}", f"known: {', '.join(PACKINGS)}")
+    size = PACKINGS[packing].size(*shape, dtype.bits)
+    if tuple(storage.shape) != (size,) or not storage.is_contiguous():
+        raise LaunchError(
+            f"{dtype.name} weights of shape {shape} packed as {packing} are {size} contiguous "
+            f"bytes, got shape {tuple(storage.shape)}"
+        )
+    return PackedTensor(storage, dtype, shape, packing)
 
 
 _dtypes: dict[Any, DType] = {}
@@ -124,6 +145,7 @@ def classify(tensor: Any) -> TensorType:
     """The specialization class of a tensor: see `ir.values.TensorType`."""
     dtype = dtype_of(tensor)
     shape, strides = tuple(tensor.shape), tuple(tensor.stride())
+    packing = getattr(tensor, "packing", None)
     unit = max(1, dtype.bits // 8)
     last = len(shape) - 1
     classes: list[StrideClass] = []
@@ -140,7 +162,10 @@ def classify(tensor: Any) -> TensorType:
     extents: list[ExtentClass] = [
         "1" if extent == 1 else "x16" if extent % 16 == 0 and extent else "any" for extent in shape
     ]
-    return TensorType(dtype, tuple(classes), tuple(extents), tensor.data_ptr() % 16 == 0)
+    aligned = tensor.data_ptr() % 16 == 0
+    if packing is not None:
+        return TensorType(dtype, ("0", "1"), tuple(extents), aligned, packing)
+    return TensorType(dtype, tuple(classes), tuple(extents), aligned)
 
 
 def byte_span(tensor: Any) -> int:
@@ -149,6 +174,8 @@ def byte_span(tensor: Any) -> int:
     if 0 in shape:
         return 0
     bits = dtype_of(tensor).bits
+    if getattr(tensor, "packing", None) is not None:
+        return int(tensor.storage.numel())
     if bits < 8:
         rows = sum((e - 1) * s for e, s in zip(shape[:-1], strides[:-1], strict=True))
         return int(rows + -(-shape[-1] * bits // 8))
@@ -157,6 +184,8 @@ def byte_span(tensor: Any) -> int:
 
 def overlaps_itself(tensor: Any) -> bool:
     """Whether two coordinates of `tensor` share memory (by strides; exact for nested strides)."""
+    if isinstance(tensor, PackedTensor):
+        return False
     pairs = zip(tensor.shape, tensor.stride(), strict=True)
     moving = sorted((stride, extent) for extent, stride in pairs if extent > 1)
     reach = 0

@@ -97,6 +97,44 @@ class Mma(Instruction):
         return _product(left, right, acc, tile_type(self.acc).dtype, self.precision)
 
 
+@instruction("mma.scaled", phases=ANY)
+class MmaScaled(Instruction):
+    """result[i, j] = acc[i, j] + sum over k of x[i, k] * (y[k, j] - zero[g, j]) * scale[g, j].
+
+    Group g = k // (k extent / scale rows). The contraction for quantized weights `y` of at most 8
+    bits, exact but for the rounding of the sum; a target may sum a group first and scale it once.
+    """
+
+    x: Value = operand()
+    y: Value = operand()
+    scale: Value = operand()
+    acc: Value = operand()
+    zero: Value | None = operand(optional=True)
+
+    def result(self) -> tuple[Type, ...]:
+        return (self.acc.type,)
+
+    def check(self) -> None:
+        (m, k), (depth, n) = shape_of(self.x), shape_of(self.y)
+        groups, width = shape_of(self.scale)
+        if depth != k or width != n or shape_of(self.acc) != (m, n) or k % groups:
+            raise ShapeError(
+                f"mma of {(m, k)} and {(depth, n)} with scales {(groups, width)} into "
+                f"{shape_of(self.acc)}: want (m, k), (k, n), (groups, n), (m, n), groups dividing k"
+            )
+        if self.zero is not None and shape_of(self.zero) != (groups, n):
+            raise ShapeError(f"zeros of shape {shape_of(self.zero)} for scales {(groups, n)}")
+        if element_type(self.y).bits > 8:
+            raise TypeMismatch("mma with scales wants weights of at most 8 bits")
+
+    def meaning(self, x: Array, y: Array, scale: Array, acc: Array, zero: Array | None) -> Array:
+        size = x.shape[1] // scale.shape[0]
+        weights = y.astype(np.float64)
+        if zero is not None:
+            weights = weights - np.repeat(zero, size, axis=0)
+        return _product(x, weights * np.repeat(scale, size, axis=0), acc, f32, "exact")
+
+
 @instruction("mma.async", phases=BEFORE_TARGET)
 class MmaAsync(Instruction):
     """Starts result = acc + x · y; the result is pending until its token has been waited for.
