@@ -142,7 +142,8 @@ def _candidates(memory: LayoutPlaces, width: int) -> list[Swizzle]:
     strides = {(piece.stride * memory.bits // 8).bit_length() - 1 for piece in memory.pieces}
     others = [
         Swizzle(bits, base, shift)
-        for base in range(4, lowest - 1, -1)
+        for base in (4, 5, 6, 3, 2)
+        if base >= lowest
         for bits in range(1, 8 - base)
         for shift in range(bits, max(bits, highest - base) + 1)
     ]

@@ -16,12 +16,12 @@ import numpy.typing as npt
 from tilewright.ir.layout.layout import Layout
 from tilewright.ir.layout.places import Ints
 from tilewright.ir.layout.shared import Exchange, choose_exchange
-from tilewright.ir.layout.shuffles import Shuffle, plan_shuffles, shuffle_cost
+from tilewright.ir.layout.shuffles import SHUFFLE_COST, Shuffle, plan_shuffles, shuffle_cost
 from tilewright.ir.layout.value import LayoutError
 
 AXES = ("warp", "lane", "reg")
 SHARED_LATENCY = 32
-"""What two barriers and the latency of shared memory cost, in shuffles."""
+"""What two barriers and the latency of shared memory cost, in wavefronts."""
 
 Values = npt.NDArray[np.generic]
 
@@ -31,7 +31,7 @@ class ConvertPlan:
     """One way from `source` to `target`. Only the fields of its `kind` are filled.
 
     `registers[r]` is the source register of target register r (-1: unused). A shuffle moves `unit`
-    neighbouring registers at once. Its cost counts warp instructions, roughly.
+    neighbouring registers at once. `cost` counts instructions of a warp; a shuffle is worth four.
     """
 
     kind: str
@@ -188,7 +188,8 @@ def _plan_exchange(source: Layout, target: Layout) -> ConvertPlan:
     )
     exchange = choose_exchange(source.with_bits(bits), target.with_bits(bits), bits)
     words = (source.size("reg") + target.size("reg")) * bits // 32
-    cost = SHARED_LATENCY + words + exchange.conflicts // max(1, source.size("warp"))
+    conflicts = exchange.conflicts // source.size("warp")
+    cost = SHUFFLE_COST * (SHARED_LATENCY + words + conflicts)
     return ConvertPlan("shared", source, target, cost, exchange=exchange)
 
 

@@ -48,13 +48,18 @@ def plan_shuffles(origin: Ints, lanes: int) -> list[Shuffle]:
     return min(schedules, key=lambda steps: sum(map(shuffle_cost, steps)))
 
 
+SHUFFLE_COST = 4
+"""A shuffle, or a wavefront of shared memory, in selects: an SM starts one per clock, or four."""
+
+
 def shuffle_cost(step: Shuffle) -> int:
-    """Instructions of one step: the shuffle, and selects where lanes use different registers."""
+    """The cost of one step: the shuffle, and selects where lanes use different registers."""
     taken = [(s, r) for s, r in zip(step.source_lane, step.receive, strict=True) if r >= 0]
     sent = {step.send[source] for source, _ in taken}
     received = {register for _, register in taken}
     partial = len(taken) < len(step.receive)
-    return (not step.is_local) + len(sent) - 1 + len(received) - 1 + partial
+    move = 0 if step.is_local else SHUFFLE_COST
+    return move + len(sent) - 1 + len(received) - 1 + partial
 
 
 def _rank_within(group: Ints, owner: Ints, key: Ints) -> Ints:
