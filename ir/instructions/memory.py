@@ -60,7 +60,8 @@ class Load(Instruction):
     """result[i] = tensor[offsets + i] inside the view, else `other` (0 when absent).
 
     An offset that is a 1-D tile gathers along its axis: result[i, j] = tensor[rows[i], column + j].
-    `bounds[d]` says whether axis d may leave the view and must be checked.
+    `bounds[d]` says whether axis d may leave the view and must be checked. `vector` neighbours along
+    the last axis are accessed at once (chosen by `vectorize`; it changes no result).
     """
 
     tensor: Value = operand()
@@ -68,6 +69,7 @@ class Load(Instruction):
     other: Value | None = operand(optional=True)
     shape: tuple[int, ...] = attribute()
     bounds: tuple[bool, ...] | None = attribute(None)
+    vector: int = attribute(1)
 
     def result(self) -> tuple[Type, ...]:
         return (TileType(self.shape, element_type(self.tensor)),)
@@ -91,6 +93,7 @@ class Store(Instruction):
     offsets: tuple[Value, ...] = operands()
     value: Value = operand()
     bounds: tuple[bool, ...] | None = attribute(None)
+    vector: int = attribute(1)
 
     def effects(self) -> tuple[Effect, ...]:
         return (Effect("write", self.tensor),)

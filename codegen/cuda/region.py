@@ -1,0 +1,162 @@
+"""Tiles in global memory: coordinates, bounds, addresses and widths of one lane's accesses.
+
+An access covers `vector` neighbours along the last axis, which lie in neighbouring registers. Its
+first coordinate per axis is offset + coordinate in the tile; `bounds[d]` says whether axis d may
+leave the view. Where the end of a row may fall inside a vector, whole vectors take the wide path
+and the last one goes element by element.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from tilewright.codegen.cuda.emitter import Emitter, TensorNames
+from tilewright.codegen.cuda.places import (
+    all_of,
+    coordinate,
+    find_register_map,
+    is_inside_tile,
+    register_expression,
+    sum_of,
+)
+from tilewright.ir.diagnostics import InternalError
+from tilewright.ir.values import (
+    ScalarType,
+    TensorType,
+    TileType,
+    Value,
+    element_type,
+    tensor_type,
+    tile_type,
+)
+
+
+@dataclass(frozen=True)
+class Region:
+    """A tile of a tensor: what Load and Store have in common."""
+
+    tensor: Value
+    offsets: tuple[Value, ...]
+    kind: TileType
+    bounds: tuple[bool, ...]
+    vector: int
+
+    @property
+    def axis(self) -> int:
+        """The axis whose elements are neighbours in memory."""
+        return fast_axis(tensor_type(self.tensor))
+
+    @property
+    def row_end_inside(self) -> bool:
+        """Whether the view may end inside of a vector."""
+        if self.vector == 1 or not self.bounds[self.axis]:
+            return False
+        return not (tensor_type(self.tensor).extents[self.axis] == "x16" and 16 % self.vector == 0)
+
+
+def fast_axis(kind: TensorType) -> int:
+    """The last axis of stride 1; the last axis where none has (vectors are 1 element then)."""
+    return max((a for a, s in enumerate(kind.strides) if s == "1"), default=kind.rank - 1)
+
+
+@dataclass(frozen=True)
+class Access:
+    """C expressions of one access: coordinates; what must hold without and with the fast axis."""
+
+    coordinates: tuple[str, ...]
+    outer: str
+    first: str
+    all: str
+    names: TensorNames
+    kind: TensorType
+    index: str
+    axis: int
+
+    @property
+    def along(self) -> str:
+        """The coordinate along the fast axis."""
+        return self.coordinates[self.axis]
+
+    @property
+    def extent(self) -> str:
+        """The extent of the view along the fast axis."""
+        return self.names.extents[self.axis]
+
+    @property
+    def bits(self) -> int:
+        return self.kind.dtype.bits
+
+    def row(self) -> str:
+        """Byte pointer to element 0 of the row (sub-byte types: leading strides are in bytes)."""
+        return sum_of((self.names.pointer, *self._terms(self.coordinates[:-1])))
+
+    def pointer(self) -> str:
+        """Pointer to the first element."""
+        return sum_of((self.names.pointer, *self._terms(self.coordinates)))
+
+    def _terms(self, coordinates: tuple[str, ...]) -> list[str]:
+        return offset_terms(self.names, coordinates, self.index)
+
+
+def offset_terms(names: TensorNames, coordinates: tuple[str, ...], index: str) -> list[str]:
+    """coordinate * stride per axis, in the C type `index`."""
+    terms = []
+    for at, stride in zip(coordinates, names.strides, strict=False):
+        if stride == "0":
+            continue
+        wide = at if index == "int" else f"(long long){at}"
+        terms.append(wide if stride == "1" else f"{wide} * ({index}){stride}")
+    return terms
+
+
+def index_type(offsets: tuple[Value, ...]) -> str:
+    """32-bit address arithmetic where the frontend proved that it fits: its indices are i32 then."""
+    return "int" if all(element_type(o).bits <= 32 for o in offsets) else "long long"
+
+
+def inside(at: str, extent: str, index: str) -> str:
+    """0 <= at < extent, in one comparison."""
+    kind = "unsigned" if index == "int" else "unsigned long long"
+    return f"({kind}){at} < ({kind}){extent}"
+
+
+def emit_access(e: Emitter, region: Region, register: str) -> Access:
+    """Declare the coordinates of the access at `register` and give its expressions."""
+    names = e.tensors[region.tensor]
+    index = index_type(region.offsets)
+    places = []
+    for dim, offset in enumerate(region.offsets):
+        name = e.fresh(f"{names.pointer}_{dim}")
+        e.line(f"const {index} {name} = {_place(e, region, dim, offset, register)};")
+        places.append(name)
+    conditions = [
+        inside(at, extent, index) if checked else ""
+        for at, extent, checked in zip(places, names.extents, region.bounds, strict=True)
+    ]
+    ghosts = is_inside_tile(e, region.kind, register)
+    axis = region.axis
+    last = conditions.pop(axis)
+    outer = all_of((ghosts, *conditions))
+    first = all_of((outer, last))
+    whole = first
+    if region.row_end_inside:
+        end = f"({places[axis]} + {region.vector - 1})"
+        whole = all_of((first, inside(end, names.extents[axis], index)))
+    kind = tensor_type(region.tensor)
+    return Access(tuple(places), outer, first, whole, names, kind, index, axis)
+
+
+def _place(e: Emitter, region: Region, dim: int, offset: Value, register: str) -> str:
+    assert region.kind.layout is not None
+    if isinstance(offset.type, ScalarType):
+        return sum_of((e.name(offset), coordinate(e, region.kind.layout, dim, register)))
+    mapping = find_register_map(tile_type(offset), region.kind, lambda c: c[..., dim : dim + 1])
+    if mapping is None:
+        raise InternalError(f"{offset!r} is not held where its rows are accessed")
+    place = register_expression(mapping, register)
+    if place is None:
+        table = ", ".join(map(str, mapping))
+        name = e.fresh("tw_rows")
+        e.line(f"constexpr int {name}[{len(mapping)}] = {{{table}}};")
+        place = f"{name}[{register}]"
+    return f"{e.name(offset)}[{place}]"
