@@ -114,8 +114,10 @@ def shared_offsets(frame: Frame, address: Array) -> Array:
     if not gang.is_cluster:
         return address + gang.shared_base[lanes]
     rank = address >> RANK_BIT
-    return gang.cluster_base[lanes] + np.minimum(rank, gang.cluster_blocks) * gang.segment + (
-        address & ((1 << RANK_BIT) - 1)
+    return (
+        gang.cluster_base[lanes]
+        + np.minimum(rank, gang.cluster_blocks) * gang.segment
+        + (address & ((1 << RANK_BIT) - 1))
     )
 
 
@@ -153,6 +155,8 @@ def _split_generic(frame: Frame, offsets: Array, mask: Array | None) -> list[Par
             if name == "shared":
                 place = shared_offsets(frame, address - SHARED)
             else:
-                place = address - LOCAL + frame.gang.local_base[lanes] if name == "local" else offsets
+                place = (
+                    address - LOCAL + frame.gang.local_base[lanes] if name == "local" else offsets
+                )
             found.append(Part(name, place, None if chosen.all() else chosen))
     return found

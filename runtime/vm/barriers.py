@@ -16,7 +16,6 @@ from tilewright.runtime.vm.cohort import Cohort, Stack
 from tilewright.runtime.vm.faults import Fault
 from tilewright.runtime.vm.frame import Frame
 from tilewright.runtime.vm.memory import Array
-from tilewright.runtime.vm.records import Instruction, Operand
 
 if TYPE_CHECKING:
     from tilewright.runtime.vm.scheduler import Scheduler
@@ -64,8 +63,13 @@ class BarrierState:
             done = not missing.any()
         else:
             lanes = self.members & scheduler.alive
-            partial = (self.arrived > 0).reshape(-1, 32).any(axis=1)[:, None] & lanes.reshape(-1, 32)
-            done = self.threads() >= self.expected and not (partial.ravel() & (self.arrived == 0)).any()
+            partial = (self.arrived > 0).reshape(-1, 32).any(axis=1)[:, None] & lanes.reshape(
+                -1, 32
+            )
+            done = (
+                self.threads() >= self.expected
+                and not (partial.ravel() & (self.arrived == 0)).any()
+            )
         if done:
             self.complete(scheduler)
         return done
@@ -75,7 +79,9 @@ class BarrierState:
         scheduler.barriers.pop(self.key, None)
         scheduler.progress += 1
         if self.key[0] == "cluster":
-            np.logical_and(scheduler.gang.cluster_pending, ~self.members, scheduler.gang.cluster_pending)
+            np.logical_and(
+                scheduler.gang.cluster_pending, ~self.members, scheduler.gang.cluster_pending
+            )
         participants = self.arrived > 0
         waiting = np.zeros(len(self.members), np.bool_)
         for wait in self.waits:
@@ -114,7 +120,9 @@ def bind_barrier(scheduler: Scheduler, frame: Frame, pc: int) -> Terminate:
     if mods[0] == "red":
         return _bind_reduction(scheduler, frame, pc, mods)
     if mods[0] not in ("sync", "arrive"):
-        raise Fault("unsupported", f"instruction {ins.name}", place=scheduler.gang.program.place(pc))
+        raise Fault(
+            "unsupported", f"instruction {ins.name}", place=scheduler.gang.program.place(pc)
+        )
     identity = frame.read(ins.operands[0], "u32")
     count = frame.read(ins.operands[1], "u32") if len(ins.operands) > 1 else None
     waits = mods[0] == "sync"
@@ -170,11 +178,16 @@ def _arrive(
         chosen = lanes[(blocks == block) & (names == name)]
         expected = int(count[chosen[0] - frame.low]) if count is not None else None
         if expected is not None and (expected % 32 or expected == 0):
-            raise scheduler.fault("barrier", f"the count {expected} is no multiple of 32", pc, cohort.lanes)
+            raise scheduler.fault(
+                "barrier", f"the count {expected} is no multiple of 32", pc, cohort.lanes
+            )
         state = _state(scheduler, ("cta", block, name), expected, gang.lane_block == block)
         if state.expected != expected:
             raise scheduler.fault(
-                "barrier", f"barrier {name} is used with counts {state.expected} and {expected}", pc, cohort.lanes
+                "barrier",
+                f"barrier {name} is used with counts {state.expected} and {expected}",
+                pc,
+                cohort.lanes,
             )
         part = np.zeros(gang.n, np.bool_)
         part[chosen] = True
@@ -188,7 +201,9 @@ def _arrive(
         state.check(scheduler)
 
 
-def _state(scheduler: Scheduler, key: tuple[str, int, int], expected: int | None, members: Array) -> BarrierState:
+def _state(
+    scheduler: Scheduler, key: tuple[str, int, int], expected: int | None, members: Array
+) -> BarrierState:
     state = scheduler.barriers.get(key)
     if state is None:
         state = scheduler.barriers[key] = BarrierState(key, expected, members)
@@ -203,7 +218,9 @@ def _bind_reduction(scheduler: Scheduler, frame: Frame, pc: int, mods: list[str]
     row, inverted = frame.predicate(predicate)
     names = frame.read(identity, "u32")
     count = frame.read(middle[0], "u32") if middle else None
-    result = scheduler.gang.frame(0, scheduler.gang.n).read(target, "pred" if mods[1] != "popc" else "u32")
+    result = scheduler.gang.frame(0, scheduler.gang.n).read(
+        target, "pred" if mods[1] != "popc" else "u32"
+    )
     reduce = {"and": np.all, "or": np.any, "popc": np.count_nonzero}[mods[1]]
 
     def terminate(cohort: Cohort) -> bool:
@@ -236,7 +253,9 @@ def _bind_cluster(scheduler: Scheduler, pc: int, what: str) -> Terminate:
             lanes = cohort.lanes & (cluster_of == cluster)
             state = _state(scheduler, ("cluster", int(cluster), 0), None, cluster_of == cluster)
             if (state.arrived[lanes] > 0).any():
-                raise scheduler.fault("barrier", "second arrival at the cluster barrier without a wait", pc, lanes)
+                raise scheduler.fault(
+                    "barrier", "second arrival at the cluster barrier without a wait", pc, lanes
+                )
             state.arrive(scheduler, lanes, pc)
             np.logical_or(gang.cluster_pending, lanes, gang.cluster_pending)
             state.check(scheduler)
@@ -252,5 +271,3 @@ def _bind_cluster(scheduler: Scheduler, pc: int, what: str) -> Terminate:
         return False
 
     return arrive if what == "arrive" else wait
-
-

@@ -57,7 +57,9 @@ def _checked(ins: Instruction, frame: Frame, bind: Callable[[], Any]) -> Any:
     except Fault as fault:
         if fault.place is not None:
             raise
-        raise Fault(fault.kind, fault.message, place=place(frame.gang.program.module, ins)) from None
+        raise Fault(
+            fault.kind, fault.message, place=place(frame.gang.program.module, ins)
+        ) from None
     except (KeyError, IndexError, TypeError, AttributeError, ValueError) as error:
         where = place(frame.gang.program.module, ins)
         raise Fault("unsupported", f"form of {ins.name} ({error!r})", place=where) from error

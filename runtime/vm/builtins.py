@@ -18,11 +18,17 @@ if TYPE_CHECKING:
     from tilewright.runtime.vm.gang import Gang
     from tilewright.runtime.vm.scheduler import Scheduler
 
-_FORMAT = re.compile(r"%([-+ #0]*)(\d+|\*)?(?:\.(\d+|\*))?(hh|h|ll|l|j|z|t|L)?([diouxXeEfFgGaAcsp%])")
+_FORMAT = re.compile(
+    r"%([-+ #0]*)(\d+|\*)?(?:\.(\d+|\*))?(hh|h|ll|l|j|z|t|L)?([diouxXeEfFgGaAcsp%])"
+)
 
 
 def bind_builtin(
-    scheduler: Scheduler, pc: int, name: str, arguments: tuple[Operand, ...], results: tuple[Operand, ...]
+    scheduler: Scheduler,
+    pc: int,
+    name: str,
+    arguments: tuple[Operand, ...],
+    results: tuple[Operand, ...],
 ) -> Callable[[Cohort], bool]:
     """The terminator of a call to a builtin."""
     gang = scheduler.gang
@@ -48,7 +54,9 @@ def bind_builtin(
         lane = int(np.flatnonzero(cohort.lanes)[0])
         message = _string(gang, lane, argument(lane, 0))
         file, line = _string(gang, lane, argument(lane, 1)), argument(lane, 2, 4)
-        raise scheduler.fault("assert", f"{file}:{line}: assertion `{message}` failed", pc, cohort.lanes)
+        raise scheduler.fault(
+            "assert", f"{file}:{line}: assertion `{message}` failed", pc, cohort.lanes
+        )
 
     if name == "vprintf":
         return printf
@@ -90,7 +98,9 @@ def _print(gang: Gang, lane: int, text: str, buffer: int) -> tuple[str, int]:
         if kind == "%":
             return "%"
         count += 1
-        width, precision = (str(int.from_bytes(take(4), "little")) if x == "*" else x for x in (width, precision))
+        width, precision = (
+            str(int.from_bytes(take(4), "little")) if x == "*" else x for x in (width, precision)
+        )
         spec = "%" + flags + (width or "") + (f".{precision}" if precision is not None else "")
         if kind in "eEfFgGaA":
             return (spec + kind) % struct.unpack("<d", take(8))[0]

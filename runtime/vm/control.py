@@ -139,7 +139,11 @@ def _bind_branch(scheduler: Scheduler, frame: Frame, pc: int) -> Terminate:
 
 
 def _diverge(
-    scheduler: Scheduler, cohort: Cohort, inside: Array, outside: Array, places: tuple[int, int, int]
+    scheduler: Scheduler,
+    cohort: Cohort,
+    inside: Array,
+    outside: Array,
+    places: tuple[int, int, int],
 ) -> bool:
     target, following, back = places
     if not outside.any():
@@ -238,7 +242,9 @@ def _bind_call(scheduler: Scheduler, frame: Frame, pc: int) -> Terminate:
     if isinstance(callee, Symbol):
         name = callee.name
         if name not in program.starts:
-            raise Fault("unsupported", f"call of the undefined function {name!r}", place=program.place(pc))
+            raise Fault(
+                "unsupported", f"call of the undefined function {name!r}", place=program.place(pc)
+            )
 
         def direct(cohort: Cohort) -> bool:
             enter(cohort, name)

@@ -30,7 +30,13 @@ from tilewright.runtime.vm.records import (
 if TYPE_CHECKING:
     from tilewright.runtime.vm.gang import Gang
 
-STORAGE: dict[int, Any] = {1: np.bool_, 16: np.uint16, 32: np.uint32, 64: np.uint64, 128: np.complex128}
+STORAGE: dict[int, Any] = {
+    1: np.bool_,
+    16: np.uint16,
+    32: np.uint32,
+    64: np.uint64,
+    128: np.complex128,
+}
 DTYPES: dict[str, Any] = {
     "pred": np.bool_,
     "b8": np.uint8, "u8": np.uint8, "s8": np.int8, "e4m3": np.uint8, "e5m2": np.uint8,
@@ -117,7 +123,8 @@ class Frame:
     def group(self, items: tuple[Operand, ...]) -> Array | None:
         """The rows of several registers as one 2-D slice, where they stand together."""
         places = [
-            self.gang.program.rows[item.name] if isinstance(item, Register) else (0, 0) for item in items
+            self.gang.program.rows[item.name] if isinstance(item, Register) else (0, 0)
+            for item in items
         ]
         bits, first = places[0]
         if bits and places == [(bits, first + i) for i in range(len(places))]:
@@ -150,7 +157,11 @@ def immediate(operand: Immediate, kind: str) -> Any:
         if kind == "bf16" and operand.is_float:
             return np.uint16(np.float32(value).view(np.uint32) >> np.uint32(16))
         if operand.is_float:
-            value = int((np.float64(value) if BITS[kind] == 64 else np.float32(value)).view(f"u{BITS[kind] // 8}"))
+            value = int(
+                (np.float64(value) if BITS[kind] == 64 else np.float32(value)).view(
+                    f"u{BITS[kind] // 8}"
+                )
+            )
         if kind == "pred":
             return np.bool_(value)
         raw = (int(value) & ((1 << BITS[kind]) - 1)).to_bytes(BITS[kind] // 8, "little")

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from tilewright.runtime.vm.copies import Copies
 from tilewright.runtime.vm.faults import Fault
 from tilewright.runtime.vm.frame import STORAGE, Frame
 from tilewright.runtime.vm.memory import RANK_BIT, SHARED_START, Array, Space
@@ -32,7 +33,8 @@ class Gang:
         self.block_lanes = (self.threads + 31) // 32 * 32
         self.n = count * self.block_lanes
         self.files = {
-            bits: np.zeros((rows, self.n), STORAGE[bits]) for bits, rows in self.program.counts.items()
+            bits: np.zeros((rows, self.n), STORAGE[bits])
+            for bits, rows in self.program.counts.items()
         }
         self.carry: Array = np.zeros(self.n, np.bool_)
         self.lane_block: Array = np.repeat(np.arange(count), self.block_lanes)
@@ -47,9 +49,11 @@ class Gang:
         self._symbols: dict[Symbol, Array] = {}
         self.frames: dict[tuple[int, int], Frame] = {}
         self.clock = 0
+        self.events = 0  # stores and atomics that may release a spinning lane
         self.first_block = 0
         self._make_memories()
         self._make_specials()
+        self.copies = Copies(self)
 
     # -- memories ----------------------------------------------------------------------------
 
@@ -73,6 +77,7 @@ class Gang:
         self.first_block = first_block
         self.shared.data[:] = 0
         self.local.data[:] = 0
+        self.copies.reset()
         self._place_blocks()
 
     # -- special registers -------------------------------------------------------------------
@@ -90,7 +95,11 @@ class Gang:
         cluster, rank = divmod(index, self.cluster_blocks)
         shape = self.launch.cluster
         clusters = [g // c for g, c in zip(self.launch.grid, shape, strict=True)]
-        outer = (cluster % clusters[0], cluster // clusters[0] % clusters[1], cluster // (clusters[0] * clusters[1]))
+        outer = (
+            cluster % clusters[0],
+            cluster // clusters[0] % clusters[1],
+            cluster // (clusters[0] * clusters[1]),
+        )
         inner = (rank % shape[0], rank // shape[0] % shape[1], rank // (shape[0] * shape[1]))
         x, y, z = (o * s + i for o, s, i in zip(outer, shape, inner, strict=True))
         return x, y, z
@@ -191,10 +200,18 @@ class Gang:
         return self.block_index(block), within // 32, within % 32
 
     def fault(
-        self, kind: str, message: str, ins: Instruction, frame: Frame, mask: Array | None, address: int | None = None
+        self,
+        kind: str,
+        message: str,
+        ins: Instruction,
+        frame: Frame,
+        mask: Array | None,
+        address: int | None = None,
     ) -> Fault:
         """A fault of an instruction by (the first warp of) the lanes of a frame-relative mask."""
-        places = np.arange(frame.low, frame.high) if mask is None else np.flatnonzero(mask) + frame.low
+        places = (
+            np.arange(frame.low, frame.high) if mask is None else np.flatnonzero(mask) + frame.low
+        )
         block, warp, _ = self.who(places[0])
         same = places[places // 32 == places[0] // 32] % 32
         return Fault(

@@ -98,7 +98,15 @@ def run(
     if checks not in CHECKS:
         raise ValueError(f"checks={checks!r}; choose one of {', '.join(CHECKS)}")
     program = link(parse(ptx), entry)
-    launch = Launch(program, _triple(grid, "grid"), _triple(block, "block"), _triple(cluster, "cluster"), shared, seed, checks)
+    launch = Launch(
+        program,
+        _triple(grid, "grid"),
+        _triple(block, "block"),
+        _triple(cluster, "cluster"),
+        shared,
+        seed,
+        checks,
+    )
     launch.rng = np.random.default_rng(seed)
     _check_shape(launch)
     _place_variables(launch)
@@ -123,19 +131,26 @@ def _check_shape(launch: Launch) -> None:
     if threads > 1024:
         raise Fault("launch", f"a block of {threads} threads; the limit is 1,024")
     if any(g % c for g, c in zip(launch.grid, launch.cluster, strict=True)):
-        raise Fault("launch", f"the grid {launch.grid} is no multiple of the cluster {launch.cluster}")
+        raise Fault(
+            "launch", f"the grid {launch.grid} is no multiple of the cluster {launch.cluster}"
+        )
     directives = launch.program.entry.directives
     required = directives.get("reqntid")
     if required and (*required, 1, 1)[:3] != launch.block:
         raise Fault("launch", f"the entry requires blocks of {required}, got {launch.block}")
     limit = directives.get("maxntid")
     if limit and threads > int(np.prod(limit)):
-        raise Fault("launch", f"the entry allows blocks of at most {int(np.prod(limit))} threads, got {threads}")
+        raise Fault(
+            "launch",
+            f"the entry allows blocks of at most {int(np.prod(limit))} threads, got {threads}",
+        )
 
 
 def _synchronizes(ins: Instruction) -> bool:
     """Whether lanes may wait for others through memory."""
-    if ins.opcode in ("ld", "st") and {"acquire", "release", "volatile", "relaxed", "mmio"} & set(ins.mods):
+    if ins.opcode in ("ld", "st") and {"acquire", "release", "volatile", "relaxed", "mmio"} & set(
+        ins.mods
+    ):
         return True
     return ins.opcode in ("atom", "membar", "nanosleep", "mbarrier")
 
@@ -211,14 +226,19 @@ def _place_arguments(launch: Launch, args: list[Any]) -> list[Host]:
             merged.append([start, size, writable])
     hosts = []
     for start, size, writable in merged:
-        index = next(i for i, a in enumerate(args) if _is_array(a) and start <= _pointer(a) <= start + size)
+        index = next(
+            i for i, a in enumerate(args) if _is_array(a) and start <= _pointer(a) <= start + size
+        )
         name = params[index].name.split("#")[0]
         hosts.append(Host(start, size, launch.arena.reserve(name, size, writable=writable)))
     placed = {}
     for variable in launch.program.module.variables.values():
         if variable.space in ("global", "const"):
             placed[variable.name] = launch.arena.reserve(
-                variable.name, variable.size, align=max(variable.align, 256), writable=variable.space == "global"
+                variable.name,
+                variable.size,
+                align=max(variable.align, 256),
+                writable=variable.space == "global",
             )
             launch.addresses[variable.name] = placed[variable.name].address
     block = _place_parameters(launch)
@@ -246,7 +266,9 @@ def _place_parameters(launch: Launch) -> Allocation:
 
 
 def _is_array(value: Any) -> bool:
-    return isinstance(value, np.ndarray) or (hasattr(value, "data_ptr") and hasattr(value, "stride"))
+    return isinstance(value, np.ndarray) or (
+        hasattr(value, "data_ptr") and hasattr(value, "stride")
+    )
 
 
 def _pointer(value: Any) -> int:
@@ -256,7 +278,9 @@ def _pointer(value: Any) -> int:
 def _span(value: Any) -> tuple[int, int, bool]:
     """First byte, bytes and writability of an array or tensor."""
     if isinstance(value, np.ndarray):
-        low, high = np.lib.array_utils.byte_bounds(value) if value.size else (value.ctypes.data,) * 2
+        low, high = (
+            np.lib.array_utils.byte_bounds(value) if value.size else (value.ctypes.data,) * 2
+        )
         return int(low), int(high) - int(low), bool(value.flags.writeable)
     if value.device.type != "cpu":
         raise Fault("launch", f"a tensor on {value.device}; the virtual machine takes CPU tensors")
@@ -280,7 +304,9 @@ def _encode(launch: Launch, param: Variable, value: Any, hosts: list[Host]) -> b
         host = next(h for h in hosts if h.start <= start and start + size <= h.start + h.size)
         address = host.allocation.address + _pointer(value) - host.start
         if param.size != 8:
-            raise Fault("launch", f"parameter {name} has {param.size} bytes; an array needs a pointer of 8")
+            raise Fault(
+                "launch", f"parameter {name} has {param.size} bytes; an array needs a pointer of 8"
+            )
         return struct.pack("<Q", address)
     if hasattr(value, "encode_descriptor"):
         raise Fault("unsupported", "tensor maps")
@@ -329,5 +355,3 @@ def _execute(launch: Launch) -> Report:
         gangs[count][1].run(first)
     report.collect([scheduler for _, scheduler in gangs.values()])
     return report
-
-

@@ -56,7 +56,9 @@ class Arena:
         self.space = Space(0)
         self.starts: list[int] = []
 
-    def reserve(self, name: str, size: int, *, align: int = 256, writable: bool = True) -> Allocation:
+    def reserve(
+        self, name: str, size: int, *, align: int = 256, writable: bool = True
+    ) -> Allocation:
         """A new allocation with red zones on both sides; its address has the alignment `align`."""
         start = (self.next + align - 1) // align * align
         allocation = Allocation(name, GLOBAL + start, size, writable)

@@ -49,8 +49,11 @@ def number(text: str) -> Immediate:
     """The value of a literal, `0f3F800000` and `0d…` included."""
     low = text.lower()
     if low.startswith("0f") and len(low) == 10:
-        return Immediate(struct.unpack("<f", int(low[2:], 16).to_bytes(4, "little"))[0], True) \
-            if not _is_nan32(int(low[2:], 16)) else Immediate(_nan32(int(low[2:], 16)), True)
+        return (
+            Immediate(struct.unpack("<f", int(low[2:], 16).to_bytes(4, "little"))[0], True)
+            if not _is_nan32(int(low[2:], 16))
+            else Immediate(_nan32(int(low[2:], 16)), True)
+        )
     if low.startswith("0d") and len(low) == 18:
         return Immediate(struct.unpack("<d", int(low[2:], 16).to_bytes(8, "little"))[0], True)
     low = low.rstrip("u")
@@ -430,9 +433,7 @@ class _Parser:
         if isinstance(base, Symbol):
             base, offset = Symbol(base.name), base.offset
         while not self.accept("]"):
-            if self.accept("+"):
-                offset += self.integer()
-            elif self.peek() == "-":
+            if self.accept("+") or self.peek() == "-":
                 offset += self.integer()
             elif not self.accept(","):
                 extra.append(self.primary())

@@ -135,7 +135,14 @@ def _append(program: Program, function: Function) -> None:
     program.instructions.extend(function.instructions)
     # A function may fall off its end: give it the return that the hardware's end of program would be.
     program.instructions.append(
-        Instruction("ret", (), (), None, False, function.instructions[-1].line if function.instructions else 1)
+        Instruction(
+            "ret",
+            (),
+            (),
+            None,
+            False,
+            function.instructions[-1].line if function.instructions else 1,
+        )
     )
     program.leaders.add(len(program.instructions))
     program.owners.extend([function] * (len(program.instructions) - start))

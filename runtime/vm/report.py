@@ -35,7 +35,9 @@ class Report:
             for frame in scheduler.gang.frames.values():
                 for run in frame.blocks.values():
                     if run.count:
-                        issued.update({pc: run.count for pc in range(run.start, run.start + run.size)})
+                        issued.update(
+                            dict.fromkeys(range(run.start, run.start + run.size), run.count)
+                        )
         classes: Counter[str] = Counter()
         for pc, count in issued.items():
             classes[classify(self._launch.program.instructions[pc].opcode)] += count
@@ -57,7 +59,9 @@ class Report:
         )
 
     def __str__(self) -> str:
-        lines = [f"{self.entry}: {self.steps:,} steps, {self.counters.get('issued', 0):,} warp instructions"]
+        lines = [
+            f"{self.entry}: {self.steps:,} steps, {self.counters.get('issued', 0):,} warp instructions"
+        ]
         for name, count in self.counters.get("instructions", {}).items():
             lines.append(f"  {name:<10} {count:>12,}")
         lines.extend(f"race: {race}" for race in self.races)

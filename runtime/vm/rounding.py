@@ -85,7 +85,9 @@ def fma64(a: Array, b: Array, c: Array) -> Array:
         safe &= (exponent > -400) & (exponent < 900)
     safe |= (p == 0) & ((a == 0) | (b == 0))
     plain = a * b + c
-    result = np.where((a == 0) | (b == 0) | ~np.isfinite(plain) & ~np.isfinite(a * c), plain, result)
+    result = np.where(
+        (a == 0) | (b == 0) | ~np.isfinite(plain) & ~np.isfinite(a * c), plain, result
+    )
     for lane in np.flatnonzero(~safe):
         result[lane] = _fma_exact(float(a[lane]), float(b[lane]), float(c[lane]))
     return result

@@ -43,7 +43,9 @@ class Scheduler:
         gang.start(first_block)
         self.alive[:] = gang.exists
         self.barriers.clear()
-        self.ready = [Cohort(gang, gang.exists.copy(), gang.program.starts[gang.program.entry.name])]
+        self.ready = [
+            Cohort(gang, gang.exists.copy(), gang.program.starts[gang.program.entry.name])
+        ]
         self.parked = []
         while self.ready:
             self.execute(self.pick())
@@ -173,7 +175,9 @@ class Scheduler:
             for cohort in parked:
                 self.add(cohort.lanes & self.alive, cohort.pc, cohort.stack, cohort.turn)
 
-    def fault(self, kind: str, message: str, pc: int, lanes: Array, address: int | None = None) -> Fault:
+    def fault(
+        self, kind: str, message: str, pc: int, lanes: Array, address: int | None = None
+    ) -> Fault:
         """A fault at an instruction by (the first warp of) some lanes."""
         places = np.flatnonzero(lanes)
         block, warp, _ = self.gang.who(places[0])
@@ -193,7 +197,10 @@ class Scheduler:
 
     def report_hang(self, cohort: Cohort) -> None:
         raise self.fault(
-            "deadlock", "the lanes spin without end; " + self.describe_waits(), cohort.pc, cohort.lanes
+            "deadlock",
+            "the lanes spin without end; " + self.describe_waits(),
+            cohort.pc,
+            cohort.lanes,
         )
 
     def report_deadlock(self) -> None:

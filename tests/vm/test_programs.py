@@ -2,27 +2,19 @@
 
 from __future__ import annotations
 
-import importlib.util
 import struct
-import sys
-from pathlib import Path
+from collections.abc import Callable
 
 import numpy as np
 
 from tilewright.runtime import vm
-
-_spec = importlib.util.spec_from_file_location("vm_nvrtc", Path(__file__).with_name("nvrtc.py"))
-_module = importlib.util.module_from_spec(_spec)
-sys.modules["vm_nvrtc"] = _module
-_spec.loader.exec_module(_module)
-compile_ptx = _module.compile_ptx
 
 
 def rng() -> np.random.Generator:
     return np.random.default_rng()
 
 
-def test_add_over_an_odd_size_leaves_the_rest_alone() -> None:
+def test_add_over_an_odd_size_leaves_the_rest_alone(compile_ptx: Callable[..., str]) -> None:
     ptx = compile_ptx(r"""
 extern "C" __global__ void add(const float* a, const float* b, float* c, int n) {
   int i = blockIdx.x * blockDim.x + threadIdx.x;
@@ -36,7 +28,7 @@ extern "C" __global__ void add(const float* a, const float* b, float* c, int n) 
     assert np.isnan(c[n:]).all()
 
 
-def test_calls_local_arrays_structs_switches_and_printf() -> None:
+def test_calls_local_arrays_structs_switches_and_printf(compile_ptx: Callable[..., str]) -> None:
     ptx = compile_ptx(r"""
 extern "C" __device__ __noinline__ float series(float x, int n) {
   float s = 0; for (int i = 0; i < n; i++) s += x * i; return s; }
@@ -69,13 +61,15 @@ extern "C" __global__ void k(float* o, const float* i, int n, P p) {
     k = tid & 3
     v = np.where(tid < 40, v + v * (k * (k - 1) / 2), v)
     m = tid & 7
-    v = np.select([m == c for c in (0, 1, 2, 3, 4, 7)], [v + 1, v * 2, v - 3 * v, 3 * v, np.sqrt(v), v / 3], v)
+    v = np.select(
+        [m == c for c in (0, 1, 2, 3, 4, 7)], [v + 1, v * 2, v - 3 * v, 3 * v, np.sqrt(v), v / 3], v
+    )
     want = (v + 1.5 + i[2])[:n]
     np.testing.assert_allclose(o, want, rtol=1e-5)
     assert report.output == [f"hi 5 {v[5]:5.2f} there\n"]
 
 
-def test_block_sum_by_shuffles_and_shared_memory() -> None:
+def test_block_sum_by_shuffles_and_shared_memory(compile_ptx: Callable[..., str]) -> None:
     ptx = compile_ptx(r"""
 extern "C" __global__ void total(const float* x, float* y, int n) {
   __shared__ float part[32];

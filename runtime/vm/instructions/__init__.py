@@ -8,6 +8,8 @@ from typing import Any
 
 from tilewright.runtime.vm.faults import Fault
 from tilewright.runtime.vm.instructions import (
+    async_copy,
+    atomics,
     bits,
     compare,
     convert,
@@ -15,6 +17,8 @@ from tilewright.runtime.vm.instructions import (
     halves,
     integer,
     loads,
+    matrix_loads,
+    mma,
     move,
     warp,
 )
@@ -41,6 +45,20 @@ def _join(*families: dict[tuple[str, str], Binder]) -> dict[str, Binder]:
 
 
 VALUES: dict[str, Binder] = _join(
-    integer.VALUES, bits.VALUES, floats.VALUES, halves.VALUES, compare.VALUES, convert.VALUES, move.VALUES
+    integer.VALUES,
+    bits.VALUES,
+    floats.VALUES,
+    halves.VALUES,
+    compare.VALUES,
+    convert.VALUES,
+    move.VALUES,
 )
-EFFECTS: dict[str, Binder] = {**loads.EFFECTS, **warp.EFFECTS, **move.EFFECTS}
+EFFECTS: dict[str, Binder] = {
+    **loads.EFFECTS,
+    **warp.EFFECTS,
+    **move.EFFECTS,
+    **atomics.EFFECTS,
+    **matrix_loads.EFFECTS,
+    **mma.EFFECTS,
+    **async_copy.EFFECTS,
+}

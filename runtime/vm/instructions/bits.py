@@ -17,7 +17,9 @@ def _logic(ufunc: Any, ins: Instruction, frame: Frame, out: list[Array]) -> Any:
     kind = ins.mods[-1]
     if kind == "pred":
         return _logic_pred(ufunc, ins, frame, out)
-    return partial(ufunc, frame.read(ins.operands[1], kind), frame.read(ins.operands[2], kind), out[0])
+    return partial(
+        ufunc, frame.read(ins.operands[1], kind), frame.read(ins.operands[2], kind), out[0]
+    )
 
 
 def _logic_pred(ufunc: Any, ins: Instruction, frame: Frame, out: list[Array]) -> Any:
@@ -55,7 +57,7 @@ def _shift(ins: Instruction, frame: Frame, out: list[Array]) -> Any:
     wide = frame.scratch(DTYPES[seen], "by")
 
     def run() -> None:
-        np.minimum(by, limit, clamped)
+        np.minimum(by, limit, out=clamped)
         np.copyto(wide, clamped, casting="unsafe")
         beyond = None if arithmetic else by > limit
         ufunc(a, wide, target)
@@ -104,7 +106,9 @@ def _lop3(ins: Instruction, frame: Frame, out: list[Array]) -> Any:
         total = np.zeros_like(x)
         for index in range(8):
             if table >> index & 1:
-                total |= (a if index & 4 else ~a) & (b if index & 2 else ~b) & (c if index & 1 else ~c)
+                total |= (
+                    (a if index & 4 else ~a) & (b if index & 2 else ~b) & (c if index & 1 else ~c)
+                )
         np.copyto(out[0], total)
 
     return run
@@ -168,13 +172,18 @@ def _extract(ins: Instruction, frame: Frame, out: list[Array]) -> Any:
     """bfe: a field, sign-extended for signed types (also where it runs off the top)."""
     kind = ins.mods[-1]
     bits = BITS[kind]
-    a, position, length = frame.read(ins.operands[1], f"u{bits}"), *(frame.read(o, "u32") for o in ins.operands[2:4])
+    a, position, length = (
+        frame.read(ins.operands[1], f"u{bits}"),
+        *(frame.read(o, "u32") for o in ins.operands[2:4]),
+    )
     signed = kind[0] == "s"
 
     def run() -> None:
         wide = a.astype(np.uint64)
         pos, size = position.astype(np.int64) & 255, length.astype(np.int64) & 255
-        field = np.where(pos < bits, wide >> np.minimum(pos, bits - 1).astype(np.uint64), np.uint64(0))
+        field = np.where(
+            pos < bits, wide >> np.minimum(pos, bits - 1).astype(np.uint64), np.uint64(0)
+        )
         mask = _low_mask(np.minimum(size, bits))
         field &= mask
         if signed:
@@ -219,7 +228,11 @@ def _mask(ins: Instruction, frame: Frame, out: list[Array]) -> Any:
     def run() -> None:
         pos, size = position.astype(np.int64), length.astype(np.int64)
         pos, size = (np.minimum(pos, 32), np.minimum(size, 32)) if clamp else (pos & 31, size & 31)
-        np.copyto(out[0], _low_mask(size) << pos.astype(np.uint64) & np.uint64(0xFFFFFFFF), casting="unsafe")
+        np.copyto(
+            out[0],
+            _low_mask(size) << pos.astype(np.uint64) & np.uint64(0xFFFFFFFF),
+            casting="unsafe",
+        )
 
     return run
 

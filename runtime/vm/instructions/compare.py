@@ -145,4 +145,9 @@ def _slct(ins: Instruction, frame: Frame, out: list[Array]) -> Any:
     return lambda: np.copyto(target, np.where(c >= 0, a, b))
 
 
-VALUES = {("setp", "any"): _setp, ("set", "any"): _set, ("selp", "any"): _selp, ("slct", "any"): _slct}
+VALUES = {
+    ("setp", "any"): _setp,
+    ("set", "any"): _set,
+    ("selp", "any"): _selp,
+    ("slct", "any"): _slct,
+}

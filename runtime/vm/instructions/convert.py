@@ -72,7 +72,9 @@ def _to_integer(ins: Instruction, out: list[Array], a: Array) -> Any:
         value = rounding(value.astype(np.float64))
         nan = np.isnan(value)
         inside = np.where(nan | (value <= low) | (value >= high), 0.0, value).astype(dtype)
-        result = np.where(value >= high, limits.max, np.where(value <= low, limits.min, inside)).astype(dtype)
+        result = np.where(
+            value >= high, limits.max, np.where(value <= low, limits.min, inside)
+        ).astype(dtype)
         _put(out[0], np.where(nan, at_nan, result))
 
     return run
@@ -192,7 +194,14 @@ def _tf32(ins: Instruction, frame: Frame, out: list[Array]) -> Any:
         rounded = bits + (even if add is None else np.uint32(add)) & np.uint32(0xFFFFE000)
         if "relu" in ins.mods:
             rounded = np.where(values < 0, np.uint32(0), rounded)
-        np.copyto(out[0], np.where(np.isfinite(values), rounded, np.where(np.isnan(values), np.uint32(0x7FFFFFFF), bits)))
+        np.copyto(
+            out[0],
+            np.where(
+                np.isfinite(values),
+                rounded,
+                np.where(np.isnan(values), np.uint32(0x7FFFFFFF), bits),
+            ),
+        )
 
     return run
 
@@ -236,7 +245,9 @@ def _to_fp8(ins: Instruction, frame: Frame, out: list[Array], target: str, sourc
 
     def run() -> None:
         high, low = read()
-        np.copyto(out[0], encode(high).astype(np.uint16) << np.uint16(8) | encode(low), casting="unsafe")
+        np.copyto(
+            out[0], encode(high).astype(np.uint16) << np.uint16(8) | encode(low), casting="unsafe"
+        )
 
     return run
 

@@ -49,7 +49,9 @@ def extreme(ufunc: Any, a: Array, b: Array, *, propagates: bool) -> Array:
     return np.asarray(result)
 
 
-def _general(function: Function, ins: Instruction, frame: Frame, out: list[Array], kind: str) -> Any:
+def _general(
+    function: Function, ins: Instruction, frame: Frame, out: list[Array], kind: str
+) -> Any:
     """Any function of the operands, with `.ftz` before and after and `.sat`."""
     sources = [frame.read(o, kind) for o in ins.operands[1:]]
     target = out[0].view(DTYPES[kind])
@@ -73,7 +75,9 @@ def _binary(ufunc: Any, ins: Instruction, frame: Frame, out: list[Array]) -> Any
         return partial(ufunc, a, b, out[0].view(DTYPES[kind]))
     if mode == "rn":
         return _general(ufunc, ins, frame, out, kind)
-    exact = {np.add: two_sum, np.subtract: lambda a, b: two_sum(a, -b), np.multiply: two_product}[ufunc]
+    exact = {np.add: two_sum, np.subtract: lambda a, b: two_sum(a, -b), np.multiply: two_product}[
+        ufunc
+    ]
 
     def function(a: Array, b: Array) -> Array:
         if kind == "f64":
@@ -188,7 +192,9 @@ def _minmax(ufunc: Any, ins: Instruction, frame: Frame, out: list[Array]) -> Any
         result = np.abs(a) if "abs" in ins.mods else a
         for b in rest:
             sign = np.signbit(a) ^ np.signbit(b)
-            result = extreme(ufunc, result, np.abs(b) if "abs" in ins.mods else b, propagates=propagates)
+            result = extreme(
+                ufunc, result, np.abs(b) if "abs" in ins.mods else b, propagates=propagates
+            )
             if xorsign:
                 result = np.where(sign, -np.abs(result), np.abs(result))
         return result
@@ -261,11 +267,15 @@ def _table() -> dict[tuple[str, str], Any]:
             ("copysign", kind): _copysign,
             ("testp", kind): _test,
         }
-    for opcode, function in {"ex2": np.exp2, "lg2": np.log2, "sin": np.sin, "cos": np.cos, "tanh": np.tanh}.items():
+    for opcode, function in {
+        "ex2": np.exp2,
+        "lg2": np.log2,
+        "sin": np.sin,
+        "cos": np.cos,
+        "tanh": np.tanh,
+    }.items():
         table[opcode, "f32"] = partial(_unary, _wide(function))
     return table
 
 
 VALUES = _table()
-
-

@@ -60,7 +60,9 @@ def _odd_step(near: Array, error: Array) -> Array:
     return (bits + np.where(moves, np.where(outward, 1, -1), 0).astype(np.int32)).view(np.float32)
 
 
-def _general(function: Callable[..., Array], ins: Instruction, frame: Frame, out: list[Array]) -> Any:
+def _general(
+    function: Callable[..., Array], ins: Instruction, frame: Frame, out: list[Array]
+) -> Any:
     """A function on float32 arrays, applied to halves or to pairs of halves."""
     full = next(m for m in ins.mods if m in KINDS)
     kind = full.removesuffix("x2")
@@ -75,7 +77,9 @@ def _general(function: Callable[..., Array], ins: Instruction, frame: Frame, out
         if relu:
             result = np.where(np.isnan(result), result, np.maximum(result, np.float32(0)))
         if sat:
-            result = np.where(np.isnan(result), np.float32(0), np.clip(result, 0, 1)) + np.float32(0)
+            result = np.where(np.isnan(result), np.float32(0), np.clip(result, 0, 1)) + np.float32(
+                0
+            )
         np.copyto(target, narrow_half(result, kind))
 
     return run

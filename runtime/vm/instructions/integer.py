@@ -19,20 +19,22 @@ def unsigned(kind: str) -> str:
     return f"u{BITS[kind]}"
 
 
-def _binary(ufunc: Any, ins: Instruction, frame: Frame, out: list[Array], *, signed: bool = False) -> Any:
+def _binary(
+    ufunc: Any, ins: Instruction, frame: Frame, out: list[Array], *, signed: bool = False
+) -> Any:
     kind = ins.mods[-1]
     if ins.mods[-1] in ("u16x2", "s16x2"):
         return _pairs(ufunc, ins, frame, out)
     seen = kind if signed else unsigned(kind)
     a, b = frame.read(ins.operands[1], seen), frame.read(ins.operands[2], seen)
-    return partial(ufunc, a, b, out[0].view(DTYPES[seen]))
+    return partial(ufunc, a, b, out=out[0].view(DTYPES[seen]))
 
 
 def _pairs(ufunc: Any, ins: Instruction, frame: Frame, out: list[Array]) -> Any:
     """Two 16-bit lanes in one register."""
     dtype = np.int16 if ins.mods[-1] == "s16x2" else np.uint16
     a, b = (frame.read(o, "b32").view(dtype) for o in ins.operands[1:3])
-    return partial(ufunc, a, b, out[0].view(dtype))
+    return partial(ufunc, a, b, out=out[0].view(dtype))
 
 
 def _add(ins: Instruction, frame: Frame, out: list[Array]) -> Any:
@@ -64,7 +66,9 @@ def _saturating(ufunc: Any, ins: Instruction, frame: Frame, out: list[Array]) ->
     return run
 
 
-def _carry(ins: Instruction, frame: Frame, out: list[Array], *, subtract: bool, carry_in: bool) -> Any:
+def _carry(
+    ins: Instruction, frame: Frame, out: list[Array], *, subtract: bool, carry_in: bool
+) -> Any:
     """Sums with the carry flag: `add.cc`, `addc`, `sub.cc`, `subc` (the flag is the borrow)."""
     kind = unsigned(ins.mods[-1])
     a, b = (frame.read(o, kind) for o in ins.operands[1:3])
@@ -202,7 +206,10 @@ def _mul24(ins: Instruction, frame: Frame, out: list[Array]) -> Any:
     shift = 16 if "hi" in ins.mods else 0
 
     def run() -> None:
-        x, y = ((v.astype(np.int64) << 40 >> 40) if kind == "s32" else (v.astype(np.int64) & 0xFFFFFF) for v in (a, b))
+        x, y = (
+            (v.astype(np.int64) << 40 >> 40) if kind == "s32" else (v.astype(np.int64) & 0xFFFFFF)
+            for v in (a, b)
+        )
         value = x * y >> shift
         np.copyto(out[0].view(np.uint32), (value if c is None else value + c).astype(np.uint64) & 0xFFFFFFFF,
                   casting="unsafe")  # fmt: skip

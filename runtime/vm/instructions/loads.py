@@ -6,11 +6,25 @@ from typing import Any
 
 import numpy as np
 
-from tilewright.runtime.vm.addresses import bind_locator, bind_parts, memory_of, resolve_space, space_name
+from tilewright.runtime.vm.addresses import (
+    bind_locator,
+    bind_parts,
+    memory_of,
+    resolve_space,
+    space_name,
+)
 from tilewright.runtime.vm.faults import Fault
 from tilewright.runtime.vm.frame import DTYPES, Frame
 from tilewright.runtime.vm.memory import GLOBAL, UNITS, Array
-from tilewright.runtime.vm.records import BITS, Address, Instruction, Operand, Register, Symbol, Vector
+from tilewright.runtime.vm.records import (
+    BITS,
+    Address,
+    Instruction,
+    Operand,
+    Register,
+    Symbol,
+    Vector,
+)
 
 _COUNTS = {"v2": 2, "v4": 4, "v8": 8}
 
@@ -40,7 +54,11 @@ def _load(ins: Instruction, frame: Frame) -> Any:
 def _entry_parameter(frame: Frame, address: Address, space: str) -> int | None:
     """The arena offset of a by-name parameter of the entry: a constant of the launch."""
     base = address.base
-    if space == "param" and isinstance(base, Symbol) and base.name in frame.gang.launch.entry_params:
+    if (
+        space == "param"
+        and isinstance(base, Symbol)
+        and base.name in frame.gang.launch.entry_params
+    ):
         return frame.gang.launch.entry_params[base.name] - GLOBAL + address.offset
     return None
 
@@ -145,7 +163,9 @@ def _with_bounds(ins: Instruction, frame: Frame, step: Any) -> Any:
         try:
             step(mask)
         except IndexError:
-            raise gang.fault("out of bounds", "an access far outside of its space", ins, frame, mask) from None
+            raise gang.fault(
+                "out of bounds", "an access far outside of its space", ins, frame, mask
+            ) from None
 
     return bounded
 

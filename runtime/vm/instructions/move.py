@@ -29,7 +29,9 @@ def _move(ins: Instruction, frame: Frame, out: list[Array]) -> Any:
     if kind != "pred" and BITS[kind] < target.dtype.itemsize * 8:
         raise Fault("unsupported", f"{ins.name} to a wider register")
     if isinstance(source, Register):
-        return partial(np.copyto, target, view_as(frame.row(source), kind, source).view(target.dtype))
+        return partial(
+            np.copyto, target, view_as(frame.row(source), kind, source).view(target.dtype)
+        )
     return partial(np.copyto, target, frame.read(source, kind).view(target.dtype))
 
 
@@ -38,7 +40,9 @@ def _clock(frame: Frame, out: list[Array], *, high: bool) -> Any:
 
     def run() -> None:
         gang.clock += 1
-        out[0][:] = gang.clock >> 32 if high else gang.clock & ((1 << (8 * out[0].dtype.itemsize)) - 1)
+        out[0][:] = (
+            gang.clock >> 32 if high else gang.clock & ((1 << (8 * out[0].dtype.itemsize)) - 1)
+        )
 
     return run
 
@@ -161,13 +165,7 @@ VALUES = {
     ("getctarank", "any"): _getctarank,
 }
 EFFECTS = {
-    **{
-        name: _nothing
-        for name in (
-            "prefetch", "prefetchu", "discard", "applypriority", "pmevent", "brkpt", "nanosleep", "griddepcontrol",
-            "setmaxnreg",
-        )
-    },
+    **dict.fromkeys(("prefetch", "prefetchu", "discard", "applypriority", "pmevent", "brkpt", "nanosleep", "griddepcontrol", "setmaxnreg"), _nothing),
     "membar": _fence,
     "fence": _fence,
     "trap": _trap,

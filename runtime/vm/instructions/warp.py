@@ -11,11 +11,11 @@ from typing import Any
 
 import numpy as np
 
-from tilewright.runtime.vm.waiting import Wait
 from tilewright.runtime.vm.faults import Fault
 from tilewright.runtime.vm.frame import DTYPES, Frame
 from tilewright.runtime.vm.memory import Array
 from tilewright.runtime.vm.records import Immediate, Instruction, Operand, Pair, Register
+from tilewright.runtime.vm.waiting import Wait
 
 _BITS = (np.uint32(1) << np.arange(32, dtype=np.uint32)).astype(np.uint32)
 FULL = np.uint32(0xFFFFFFFF)
@@ -23,17 +23,23 @@ FULL = np.uint32(0xFFFFFFFF)
 
 def ballot(flags: Array) -> Array:
     """One word per warp with a bit per true lane."""
-    packed: Array = np.packbits(flags.reshape(-1, 32), axis=1, bitorder="little").view(np.uint32).ravel()
+    packed: Array = (
+        np.packbits(flags.reshape(-1, 32), axis=1, bitorder="little").view(np.uint32).ravel()
+    )
     return packed
 
 
-def bind_members(ins: Instruction, frame: Frame, operand: Operand | None) -> Callable[[Array | None], Array | None]:
+def bind_members(
+    ins: Instruction, frame: Frame, operand: Operand | None
+) -> Callable[[Array | None], Array | None]:
     """Checks the member mask; returns the active lanes (None: all of the frame).
 
     Without an operand (`.aligned` instructions) every live lane of the warp must be here.
     """
     gang = frame.gang
-    everybody = operand is None or (isinstance(operand, Immediate) and int(operand.value) & 0xFFFFFFFF == 0xFFFFFFFF)
+    everybody = operand is None or (
+        isinstance(operand, Immediate) and int(operand.value) & 0xFFFFFFFF == 0xFFFFFFFF
+    )
     row = None if operand is None or everybody else frame.read(operand, "u32")
     lanes = slice(frame.low, frame.high)
 
@@ -59,7 +65,11 @@ def _shuffle(ins: Instruction, frame: Frame) -> Any:
     result = frame.row(first)
     valid = frame.read(target.second, "pred") if isinstance(target, Pair) and isinstance(
         target.second, Register) else None  # fmt: skip
-    a, b, c = frame.read(ins.operands[1], "b32"), frame.read(ins.operands[2], "u32"), frame.read(ins.operands[3], "u32")
+    a, b, c = (
+        frame.read(ins.operands[1], "b32"),
+        frame.read(ins.operands[2], "u32"),
+        frame.read(ins.operands[3], "u32"),
+    )
     members = bind_members(ins, frame, ins.operands[4] if len(ins.operands) > 4 else None)
     mode = next(m for m in ins.mods if m in ("up", "down", "bfly", "idx"))
     lane = (np.arange(frame.n) % 32).astype(np.int64)
@@ -111,7 +121,9 @@ def shuffle_source(mode: str, lane: Array, b: Array, c: Array) -> tuple[Array, A
 def _vote(ins: Instruction, frame: Frame) -> Any:
     mode = next(m for m in ins.mods if m in ("all", "any", "uni", "ballot"))
     predicate, inverted = frame.predicate(ins.operands[1])
-    member_row = frame.read(ins.operands[2], "u32") if len(ins.operands) > 2 else frame.constant(FULL)
+    member_row = (
+        frame.read(ins.operands[2], "u32") if len(ins.operands) > 2 else frame.constant(FULL)
+    )
     members = bind_members(ins, frame, ins.operands[2] if len(ins.operands) > 2 else None)
     target = ins.operands[0]
     assert isinstance(target, Register)
@@ -153,7 +165,9 @@ def _match(ins: Instruction, frame: Frame) -> Any:
         active = members(mask)
         here = np.ones(frame.n, np.bool_) if active is None else active
         rows = a.reshape(-1, 32)
-        member = (member_row.reshape(-1, 32)[:, :, None] >> np.arange(32, dtype=np.uint32) & 1).astype(bool)
+        member = (
+            member_row.reshape(-1, 32)[:, :, None] >> np.arange(32, dtype=np.uint32) & 1
+        ).astype(bool)
         equal = (rows[:, :, None] == rows[:, None, :]) & here.reshape(-1, 1, 32) & member
         words = (equal * _BITS).sum(axis=2, dtype=np.uint32).ravel()
         if is_all:
@@ -216,7 +230,11 @@ def _elect(ins: Instruction, frame: Frame) -> Any:
     """elect.sync d|p, mask: the lowest member lane is the leader."""
     target = ins.operands[0]
     assert isinstance(target, Pair)
-    result = frame.row(target.first) if isinstance(target.first, Register) else frame.scratch(np.uint32, "sink")
+    result = (
+        frame.row(target.first)
+        if isinstance(target.first, Register)
+        else frame.scratch(np.uint32, "sink")
+    )
     leader = frame.read(target.second, "pred")
     member_row = frame.read(ins.operands[1], "u32")
     members = bind_members(ins, frame, ins.operands[1])
@@ -225,7 +243,9 @@ def _elect(ins: Instruction, frame: Frame) -> Any:
     def step(mask: Array | None) -> None:
         active = members(mask)
         voters = member_row if active is None else member_row & np.repeat(ballot(active), 32)
-        lowest = np.bitwise_count((voters & -voters.astype(np.int64)).astype(np.uint32) - np.uint32(1)).astype(np.uint32)
+        lowest = np.bitwise_count(
+            (voters & -voters.astype(np.int64)).astype(np.uint32) - np.uint32(1)
+        ).astype(np.uint32)
         where: Any = True if active is None else active
         np.copyto(result, lowest, where=where)
         np.copyto(leader, lane == lowest, where=where)

@@ -1,12 +1,14 @@
-"""CUDA C++ to PTX for the tests of the virtual machine."""
+"""Fixtures of the virtual machine's tests: CUDA C++ to PTX, and a kernel that many tests use."""
 
 from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
 
-def compile_ptx(source: str, arch: str = "sm_80", *, lineinfo: bool = True) -> str:
-    """PTX of a CUDA C++ program, compiled with NVRTC; the program's virtual name is `/k.cu`."""
+def _compile(source: str, arch: str = "sm_80", *, lineinfo: bool = True) -> str:
     nvrtc = pytest.importorskip("cuda.bindings.nvrtc")
     _, program = nvrtc.nvrtcCreateProgram(source.encode(), b"/k.cu", 0, [], [])
     options = [f"--gpu-architecture=compute_{arch[3:]}".encode()] + [b"-lineinfo"] * lineinfo
@@ -20,3 +22,15 @@ def compile_ptx(source: str, arch: str = "sm_80", *, lineinfo: bool = True) -> s
     text = b" " * size
     nvrtc.nvrtcGetPTX(program, text)
     return text.rstrip(b"\0").decode()
+
+
+@pytest.fixture(scope="session")
+def compile_ptx() -> Callable[..., str]:
+    """PTX of a CUDA C++ program, compiled with NVRTC; the program's virtual name is `/k.cu`."""
+    return _compile
+
+
+@pytest.fixture(scope="session")
+def matmul_source() -> str:
+    """A pipelined bf16 matmul by hand: cp.async, swizzled shared memory, ldmatrix, mma.sync."""
+    return Path(__file__).with_name("matmul.cu").read_text()

@@ -1,0 +1,134 @@
+"""Asynchronous copies into shared memory (`cp.async`): issued, grouped by lane, completed at a seeded moment.
+
+A copy may complete anywhere between its issue and the wait that covers it. `off` and `early` complete at issue,
+`late` at the wait, `all` tosses a coin at issue and another at every commit, so that a missing wait shows as stale data.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from tilewright.runtime.vm.memory import Array
+
+if TYPE_CHECKING:
+    from tilewright.runtime.vm.gang import Gang
+
+
+@dataclass
+class Copy:
+    """One issued instruction: lanes of the gang, offsets, bytes to read (`valid`, the rest is zero), its group."""
+
+    lanes: Array
+    target: Array
+    source: Array
+    size: int
+    valid: Array | None
+    group: Any
+    agent: Any = None
+    done: bool = False
+
+
+class Copies:
+    """The copies of a gang in flight. Group counts are one number while all lanes commit together, else per lane."""
+
+    def __init__(self, gang: Gang) -> None:
+        self.gang = gang
+        self.pending: list[Copy] = []
+        self.committed: Any = 0
+        mode = gang.launch.checks
+        self.at_issue = {"off": 1.0, "early": 1.0, "late": 0.0, "all": 0.4}[mode]
+        self.at_commit = 0.3 if mode == "all" else 0.0
+
+    def reset(self) -> None:
+        """Forgets everything (a new block)."""
+        self.pending.clear()
+        self.committed = 0
+
+    def issue(self, copy: Copy) -> None:
+        """A new copy; its group is the one that its lanes commit next."""
+        copy.group = (
+            self.committed if isinstance(self.committed, int) else self.committed[copy.lanes]
+        )
+        if self.at_issue == 1.0 or (
+            self.at_issue and self.gang.launch.rng.random() < self.at_issue
+        ):
+            self.finish(copy)
+        if self.gang.checks is not None or not copy.done:
+            self.pending.append(copy)
+
+    def finish(self, copy: Copy) -> None:
+        """Moves the bytes."""
+        if copy.done:
+            return
+        copy.done = True
+        source = self.gang.launch.arena.space
+        move(source, self.gang.shared, copy)
+
+    def commit(self, lanes: Array | None) -> None:
+        """The lanes close their current group (None: all of the gang)."""
+        if lanes is not None and isinstance(self.committed, int):
+            self.committed = np.full(self.gang.n, self.committed)
+            for copy in self.pending:
+                copy.group = np.full(len(copy.lanes), copy.group)
+        if isinstance(self.committed, int) or lanes is None:
+            self.committed += 1
+        else:
+            self.committed[lanes] += 1
+        if self.at_commit:
+            for copy in self.pending:
+                if not copy.done and self.gang.launch.rng.random() < self.at_commit:
+                    self.finish(copy)
+
+    def wait(self, lanes: Array | None, allowed: int | None) -> None:
+        """Completes what the lanes wait for: all but the last `allowed` groups (None: everything)."""
+        kept = []
+        for copy in self.pending:
+            chosen = self._covered(copy, lanes, allowed)
+            if chosen is None:
+                kept.append(copy)
+                continue
+            if chosen is not True and not chosen.all():
+                kept.append(self._part(copy, ~chosen))
+                copy = self._part(copy, chosen)
+            self.finish(copy)
+            if self.gang.checks is not None:
+                self.gang.checks.copy_waited(copy)
+        self.pending = kept
+
+    def _covered(self, copy: Copy, lanes: Array | None, allowed: int | None) -> Any:
+        """Which lanes of a copy the wait covers: True (all), a mask, or None (none)."""
+        if isinstance(self.committed, int) and lanes is None:
+            return True if allowed is None or copy.group < self.committed - allowed else None
+        committed = (
+            self.committed if isinstance(self.committed, int) else self.committed[copy.lanes]
+        )
+        inside = np.ones(len(copy.lanes), np.bool_) if lanes is None else np.isin(copy.lanes, lanes)
+        if allowed is not None:
+            inside = inside & (copy.group < committed - allowed)
+        return inside if inside.any() else None
+
+    def _part(self, copy: Copy, chosen: Array) -> Copy:
+        group = copy.group if isinstance(copy.group, int) else copy.group[chosen]
+        valid = None if copy.valid is None else copy.valid[chosen]
+        part = Copy(
+            copy.lanes[chosen], copy.target[chosen], copy.source[chosen], copy.size, valid, group
+        )
+        part.agent, part.done = copy.agent, copy.done
+        return part
+
+
+def move(source: Any, target: Any, copy: Copy) -> None:
+    """The bytes of a copy, zero-filled beyond `valid`."""
+    shift = copy.size.bit_length() - 1
+    if copy.valid is None:
+        target.views[copy.size][copy.target >> shift] = source.views[copy.size][
+            copy.source >> shift
+        ]
+        return
+    inside = np.arange(copy.size) < copy.valid[:, None]
+    places = copy.source[:, None] + np.where(inside, np.arange(copy.size), 0)
+    data = np.where(inside, source.data[np.where(inside, places, 0)], 0)
+    target.data[copy.target[:, None] + np.arange(copy.size)] = data

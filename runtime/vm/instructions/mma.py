@@ -1,0 +1,231 @@
+"""mma.sync: all warps of a cohort as one batched matrix product.
+
+Operands are gathered straight out of the register file by precomputed element indices (registers × lanes × parts of
+a register). Neighbouring `mma` that do not feed each other could run one by one; `bind_batch` runs them as one
+NumPy step, which is what makes matrix kernels fast here.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from tilewright.runtime.vm.faults import Fault
+from tilewright.runtime.vm.frame import Frame
+from tilewright.runtime.vm.instructions import fp8
+from tilewright.runtime.vm.instructions.fragments import a_places, b_places, c_places
+from tilewright.runtime.vm.instructions.warp import bind_members
+from tilewright.runtime.vm.memory import Array
+from tilewright.runtime.vm.records import Immediate, Instruction, Operand, Register, Vector
+
+_ELEMENT_BITS = {
+    "f16": 16, "bf16": 16, "tf32": 32, "f64": 64, "s8": 8, "u8": 8, "s4": 4, "u4": 4, "b1": 1, "e4m3": 8, "e5m2": 8,
+}  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Form:
+    """The shape and types of an mma instruction."""
+
+    m: int
+    n: int
+    k: int
+    d: str
+    a: str
+    b: str
+    c: str
+    saturates: bool
+    operation: str
+
+    @property
+    def flops(self) -> int:
+        """Floating-point (or integer) operations per warp."""
+        return 2 * self.m * self.n * self.k
+
+
+def form_of(ins: Instruction) -> Form:
+    """Reads shape and types from the modifiers."""
+    shape = next(m for m in ins.mods if m.startswith("m") and "n" in m and "k" in m)
+    m, rest = shape[1:].split("n")
+    n, k = rest.split("k")
+    types = [mod for mod in ins.mods if mod in _ELEMENT_BITS or mod in ("f32", "s32")]
+    if (
+        len(types) != 4
+        or "sp" in ins.mods
+        or "row" not in ins.mods
+        or int(n) != 8
+        or (shape == "m8n8k4"
+        and types[1] != "f64")
+    ):
+        raise Fault("unsupported", f"instruction {ins.name}")
+    operation = next((mod for mod in ins.mods if mod in ("xor", "and")), "")
+    return Form(int(m), int(n), int(k), *types, "satfinite" in ins.mods, operation)
+
+
+def _items(operand: Operand) -> tuple[Operand, ...]:
+    return operand.items if isinstance(operand, Vector) else (operand,)
+
+
+def _bases(frame: Frame, items: tuple[Operand, ...]) -> Array:
+    """The first element of each register within its flattened register file."""
+    rows = []
+    for item in items:
+        if not isinstance(item, Register):
+            raise Fault("unsupported", "an mma operand that is no register")
+        rows.append(frame.gang.program.rows[item.name][1])
+    return np.array(rows, np.int64) * frame.gang.n + frame.low
+
+
+def _indices(
+    frame: Frame,
+    items: tuple[Operand, ...],
+    places: tuple[Array, Array],
+    shape: tuple[int, int],
+    per: int,
+) -> Array:
+    """Flat element indices (warps, rows, columns) of a fragment; `per` elements share a register."""
+    row, column = places
+    lanes, elements = np.broadcast_shapes(row.shape, column.shape)
+    i = np.arange(elements)
+    within = (_bases(frame, items)[i // per][None, :] + np.arange(lanes)[:, None]) * per + i % per
+    table = np.empty(shape, np.int64)
+    table[np.broadcast_to(row, within.shape), np.broadcast_to(column, within.shape)] = within
+    return table[None] + (np.arange(frame.warps) * 32 * per)[:, None, None]
+
+
+def _flat(frame: Frame, bits: int, dtype: Any) -> Array:
+    flat: Array = frame.gang.files[bits].reshape(-1).view(dtype)
+    return flat
+
+
+def bind_reader(
+    frame: Frame,
+    items: tuple[Operand, ...],
+    places: tuple[Array, Array],
+    shape: tuple[int, int],
+    kind: str,
+) -> Any:
+    """`read()`: an operand as float matrices (warps, rows, columns), exact in f32 (f64 for f64)."""
+    if kind == "f64":
+        index = _indices(frame, items, places, shape, 1)
+        return lambda flat=_flat(frame, 64, np.float64): flat.take(index)
+    if kind in ("f16", "bf16"):
+        index = _indices(frame, items, places, shape, 2)
+        if kind == "f16":
+            return lambda flat=_flat(frame, 32, np.float16): flat.take(index).astype(np.float32)
+        flat16 = _flat(frame, 32, np.uint16)
+        wide, target = np.zeros((*index.shape, 2), np.uint16), np.empty(0)
+        target = wide.view(np.float32)[..., 0]
+
+        def read_bf16() -> Array:
+            wide[..., 1] = flat16.take(index)
+            return target
+
+        return read_bf16
+    if kind == "tf32":
+        index = _indices(frame, items, places, shape, 1)
+        flat32 = _flat(frame, 32, np.uint32)
+        return lambda: (flat32.take(index) & np.uint32(0xFFFFE000)).view(np.float32)
+    return _bind_small(frame, items, places, shape, kind)
+
+
+def _bind_small(
+    frame: Frame,
+    items: tuple[Operand, ...],
+    places: tuple[Array, Array],
+    shape: tuple[int, int],
+    kind: str,
+) -> Any:
+    bits = _ELEMENT_BITS[kind]
+    per = 32 // bits
+    index = _indices(frame, items, places, shape, per)
+    if bits == 8:
+        if kind in ("e4m3", "e5m2"):
+            table = fp8.table(kind)
+            return lambda flat=_flat(frame, 32, np.uint8): table[flat.take(index)]
+        return lambda flat=_flat(frame, 32, np.int8 if kind == "s8" else np.uint8): flat.take(
+            index
+        ).astype(np.float32)
+    words, shift = index // per, (index % per * bits).astype(np.uint32)
+    flat32 = _flat(frame, 32, np.uint32)
+    top = np.uint32((1 << bits) - 1)
+
+    def read() -> Array:
+        value = (flat32.take(words) >> shift & top).astype(np.int32)
+        if kind == "s4":
+            value = (value ^ 8) - 8
+        return value.astype(np.float32)
+
+    return read
+
+
+def _bind_accumulator(frame: Frame, items: tuple[Operand, ...], form: Form, kind: str) -> Any:
+    if all(isinstance(item, Immediate) for item in items):
+        zeros = np.zeros((frame.warps, form.m, form.n), np.float32)
+        return lambda: zeros
+    bits, per, dtype = {"f32": (32, 1, np.float32), "s32": (32, 1, np.int32), "f16": (32, 2, np.float16),
+                        "f64": (64, 1, np.float64)}[kind]  # fmt: skip
+    index = _indices(frame, items, c_places(form.m, form.n), (form.m, form.n), per)
+    flat = _flat(frame, bits, dtype)
+    if kind == "f16":
+        return lambda: flat.take(index).astype(np.float32)
+    return lambda: flat.take(index)
+
+
+def _bind_result(frame: Frame, items: tuple[Operand, ...], form: Form) -> Any:
+    bits, per, dtype = {"f32": (32, 1, np.float32), "s32": (32, 1, np.int32), "f16": (32, 2, np.float16),
+                        "f64": (64, 1, np.float64)}[form.d]  # fmt: skip
+    index = _indices(frame, items, c_places(form.m, form.n), (form.m, form.n), per)
+    flat = _flat(frame, bits, dtype)
+
+    def write(value: Array, warps: Any) -> None:
+        if warps is None:
+            flat[index] = value
+        else:
+            flat[index[warps]] = value[warps]
+
+    return write
+
+
+def _bind(ins: Instruction, frame: Frame) -> Any:
+    form = form_of(ins)
+    d, a, b, c = (_items(operand) for operand in ins.operands[:4])
+    read_a = bind_reader(
+        frame, a, a_places(form.m, form.k, _ELEMENT_BITS[form.a]), (form.m, form.k), form.a
+    )
+    read_b = bind_reader(
+        frame, b, b_places(form.k, form.n, _ELEMENT_BITS[form.b]), (form.k, form.n), form.b
+    )
+    read_c = _bind_accumulator(frame, c, form, form.c)
+    write = _bind_result(frame, d, form)
+    members = bind_members(ins, frame, None)
+
+    def step(mask: Array | None) -> None:
+        members(mask)
+        product = multiply(form, read_a(), read_b())
+        warps = None if mask is None else np.flatnonzero(mask.reshape(-1, 32)[:, 0])
+        write(accumulate(form, product, read_c()), warps)
+
+    return step
+
+
+def multiply(form: Form, a: Array, b: Array) -> Array:
+    """A · B; for single bits the number of ones of xor or and."""
+    if form.operation == "xor":  # popc(x ^ y) = x + y - 2xy
+        return a.sum(axis=2)[:, :, None] + b.sum(axis=1)[:, None, :] - 2 * np.matmul(a, b)
+    return np.matmul(a, b)
+
+
+def accumulate(form: Form, product: Array, c: Array) -> Array:
+    """Adds C in the accumulator's type."""
+    if form.d != "s32":
+        return product + c
+    total = product.astype(np.int64) + c.astype(np.int64)
+    if form.saturates:
+        return np.clip(total, -(1 << 31), (1 << 31) - 1).astype(np.int32)
+    return total.astype(np.int32)
+
+
+EFFECTS = {"mma": _bind}
