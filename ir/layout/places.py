@@ -9,7 +9,7 @@ coordinate is a sum of terms over places. Both directions are exact for every ex
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from itertools import product as cartesian
 from math import prod
 from typing import Any, NamedTuple
@@ -17,7 +17,13 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from tilewright.ir.layout.value import LayoutError, LayoutValue, Piece, Pieces
+from tilewright.ir.layout.value import (
+    LayoutError,
+    LayoutValue,
+    Piece,
+    Pieces,
+    sort_axes,
+)
 
 Ints = npt.NDArray[np.int64]
 
@@ -118,7 +124,7 @@ class LayoutPlaces(LayoutValue):
         Raises LayoutError where digits cannot be told from a place: strides that do not form a
         mixed-radix number, stride 0, a swizzle, or an offset that is not made of whole digits.
         """
-        check_digits(self)
+        check_digits(self, {piece.axis for piece in self.dims[dim]})
         return tuple(
             DimensionTerm(piece.axis, piece.stride, piece.extent, weight)
             for piece, weight in with_weights(self.dims[dim])
@@ -178,34 +184,36 @@ def with_weights(pieces: Pieces) -> list[tuple[Piece, int]]:
     return weighted[::-1]
 
 
-def find_mixed_digits(layout: LayoutValue) -> str | None:
-    """Why a place does not determine its coordinate digit by digit; None where it does."""
-    for axis in layout.axes:
+def find_mixed_digits(layout: LayoutValue, axes: Collection[str]) -> str | None:
+    """Why places do not determine the digits along `axes` one by one; None where they do."""
+    if layout.swizzle is not None and "addr" in axes:
+        return "the addresses are swizzled"
+    if "" in axes:
+        return "a piece of stride 0 puts several elements at one place"
+    for axis in axes:
+        start = layout.start(axis)
         moving = [p for p in (*layout.pieces, *layout.copies) if p.axis == axis]
         end = 1
         for extent, stride, _ in sorted(moving, key=lambda piece: piece.stride):
             if stride % end:
                 return f"stride {stride} of axis {axis} is no multiple of {end}"
-            if layout.start(axis) // stride % extent:
-                return f"offset {layout.start(axis)} of axis {axis} lies inside the digit {extent}"
+            if start // stride % extent:
+                return f"offset {start} of axis {axis} lies inside the digit {extent}"
             end = stride * extent
-    if any(piece.stride == 0 for piece in layout.pieces):
-        return "a piece of stride 0 puts several elements at one place"
     return None
 
 
-def check_digits(layout: LayoutValue) -> None:
-    """Raise unless every place in use determines its coordinate digit by digit."""
-    reason = _digits_reason(layout)
+def check_digits(layout: LayoutValue, axes: Collection[str] | None = None) -> None:
+    """Raise unless every place in use determines its digits along `axes` (all) one by one."""
+    used = {piece.axis for piece in layout.pieces} | set(layout.axes)
+    reason = _digits_reason(layout, frozenset(used if axes is None else axes))
     if reason is not None:
         raise LayoutError(f"places do not determine coordinates: {reason}")
 
 
 @functools.cache
-def _digits_reason(layout: LayoutValue) -> str | None:
-    if layout.swizzle is not None:
-        return "the addresses are swizzled"
-    return find_mixed_digits(layout)
+def _digits_reason(layout: LayoutValue, axes: frozenset[str]) -> str | None:
+    return find_mixed_digits(layout, sort_axes(axes))
 
 
 @functools.cache

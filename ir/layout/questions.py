@@ -62,7 +62,7 @@ class LayoutQuestions(LayoutPlaces):
 
         Replicated tiles act on memory once: where the sum of these terms is 0.
         """
-        check_digits(self)
+        check_digits(self, {piece.axis for piece in self.copies})
         return tuple(DimensionTerm(axis, stride, e, 1) for e, stride, axis in self.copies)
 
     def primary(self) -> Ints:
@@ -104,12 +104,13 @@ def register_access(registers: LayoutPlaces, bits: int, width: int) -> Access:
 @functools.cache
 def _is_bijective(layout: LayoutPlaces) -> bool:
     places = prod(layout.size(axis) for axis in layout.axes)
-    return places == layout.elements and not layout.copies and _is_injective(layout)
+    return places == layout.elements and _is_injective(layout)
 
 
 @functools.cache
 def _is_injective(layout: LayoutPlaces) -> bool:
-    if find_mixed_digits(layout) is None:
+    used = {piece.axis for piece in layout.pieces} | set(layout.axes)
+    if find_mixed_digits(layout, used) is None:
         return True
     axes = layout.axes
     held = layout.elements_at(*axes)
@@ -131,10 +132,10 @@ def _same_places(one: LayoutPlaces, two: LayoutPlaces) -> bool:
 
 @functools.cache
 def _primary(layout: LayoutQuestions) -> Ints:
-    elements = layout.elements_at("warp", "lane", "reg").copy()
-    places = dict(zip(("warp", "lane", "reg"), np.indices(elements.shape), strict=True))
-    for axis, divisor, modulus, _ in layout.copy_terms():
-        elements[places[axis] // divisor % modulus != 0] = -1
+    axes = ("warp", "lane", "reg")
+    first = layout.replace(copies=()).elements_at(*axes)
+    elements = np.full([layout.size(axis) for axis in axes], -1, dtype=np.int64)
+    elements[tuple(slice(0, size) for size in first.shape)] = first
     elements.setflags(write=False)
     return elements
 

@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tilewright.ir.layout import (
+    Access,
     Layout,
     LayoutError,
     blocked,
@@ -57,7 +58,8 @@ def conversions(draw):
             strides[axis] *= extent[1]
         pieces = [piece for _, piece in sorted(digits)]
         copies = [(draw(st.sampled_from([1, 1, 2])), strides["lane"], "lane")]
-        return Layout([pieces[:cut], pieces[cut:]], copies=copies, bits=bits)
+        offset = [("reg", draw(st.sampled_from([0, 0, 1])))]
+        return Layout([pieces[:cut], pieces[cut:]], copies=copies, offset=offset, bits=bits)
 
     bits = draw(st.sampled_from([4, 6, 8, 16, 32, 64]))
     return deal(), deal()
@@ -116,6 +118,12 @@ def test_pairs_of_halves_travel_together():
     plan = check_plan(source, target, "lanes")
     assert plan.unit == 2
     assert len(plan.shuffles) == 1
+
+
+def test_pairs_that_straddle_words_travel_alone():
+    source = Layout([[(4, 1, "lane")], [(2, 1, "reg")]], offset=[("reg", 1)], bits=16)
+    target = Layout([[(2, 1, "lane"), (2, 2, "lane")], [(2, 1, "reg")]], bits=16)
+    assert check_plan(source, target, "lanes").unit == 1
 
 
 def test_across_warps_only_shared_memory_helps():
@@ -184,3 +192,22 @@ def test_a_transposed_read_of_words_gets_a_finer_swizzle():
 def test_no_swizzle_where_nothing_conflicts():
     lanes = blocked((32, 32), vector=4)
     assert choose_swizzle((32, 32), 32, [register_access(lanes, 32, 16)]) == row_major((32, 32))
+
+
+@laws
+@given(
+    st.lists(st.integers(0, 255), min_size=8, max_size=32),
+    st.sampled_from([4, 8, 16]),
+    st.sampled_from([(64, 64), (64, 128), (64, 40)]),
+)
+def test_a_chosen_buffer_keeps_every_access_together(rows, width, shape):
+    vector = width // 2
+    numbers = np.array(rows)
+    row, column = numbers % 64, numbers // 64 * vector
+    access = Access((row[None], column[None]), np.ones((1, len(rows)), dtype=bool), width)
+    memory = choose_swizzle(shape, 16, [access])
+    first = memory.address(row, column)
+    assert (first % vector == 0).all()
+    for step in range(vector):
+        assert (memory.address(row, column + step) == first + step).all()
+    assert count_conflicts(memory, [access]) <= count_conflicts(row_major(shape, bits=16), [access])

@@ -117,7 +117,7 @@ def test_an_offset_of_whole_digits_keeps_terms():
         (Layout([[(3, 1, "lane")], [(2, 2, "lane")]]), "stride 2 of axis lane is no multiple of 3"),
         (Layout([[(3, 0, "")]]), "stride 0"),
         (row_major((8, 64)).swizzled(2, 4, 3), "swizzled"),
-        (local(4, 6).slice((1, 1), (1, 2)), "lies inside the digit"),
+        (local(4, 6).slice((1, 1), (2, 2)), "lies inside the digit"),
     ],
 )
 def test_places_that_do_not_determine_coordinates(layout, message):

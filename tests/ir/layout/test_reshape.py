@@ -222,6 +222,10 @@ def test_split_axis_of_flat_threads():
     flat = spatial(16, 8, axis="thread")
     split = flat.split_axis("thread", "lane", 32, "warp")
     assert split == spatial(4, 1, axis="warp").product(spatial(4, 8))
+    gaps = Layout([[(3, 4, "thread")]]).split_axis("thread", "lane", 10, "warp")
+    assert gaps == Layout([[(3, 4, "lane")]])
+    with pytest.raises(LayoutError, match="carry over 10"):
+        Layout([[(3, 4, "thread")], [(4, 1, "thread")]]).split_axis("thread", "lane", 10, "warp")
     with pytest.raises(LayoutError, match="crosses 32 unevenly"):
         spatial(48, axis="thread").split_axis("thread", "lane", 32, "warp")
 
