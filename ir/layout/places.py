@@ -124,11 +124,7 @@ class LayoutPlaces(LayoutValue):
         Raises LayoutError where digits cannot be told from a place: strides that do not form a
         mixed-radix number, stride 0, a swizzle, or an offset that is not made of whole digits.
         """
-        check_digits(self, {piece.axis for piece in self.dims[dim]})
-        return tuple(
-            DimensionTerm(piece.axis, piece.stride, piece.extent, weight)
-            for piece, weight in with_weights(self.dims[dim])
-        )
+        return _dimension_terms(self, dim)
 
     def coordinates(self, **places: Any) -> tuple[Ints, ...]:
         """The coordinate arrays of places in use, given as one integer array per axis name."""
@@ -214,6 +210,15 @@ def check_digits(layout: LayoutValue, axes: Collection[str] | None = None) -> No
 @functools.cache
 def _digits_reason(layout: LayoutValue, axes: frozenset[str]) -> str | None:
     return find_mixed_digits(layout, sort_axes(axes))
+
+
+@functools.cache
+def _dimension_terms(layout: LayoutValue, dim: int) -> tuple[DimensionTerm, ...]:
+    check_digits(layout, {piece.axis for piece in layout.dims[dim]})
+    return tuple(
+        DimensionTerm(piece.axis, piece.stride, piece.extent, weight)
+        for piece, weight in with_weights(layout.dims[dim])
+    )
 
 
 @functools.cache

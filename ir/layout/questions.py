@@ -77,15 +77,17 @@ class LayoutQuestions(LayoutPlaces):
         """
         return _vector_width(self, memory, limit)
 
-    def bank_conflicts(self, access: LayoutPlaces, width: int | None = None) -> int:
-        """Wavefronts beyond the ideal when lanes that hold `access` load or store all of it.
+    def bank_conflicts(self, access: LayoutPlaces | Access, width: int | None = None) -> int:
+        """Wavefronts beyond the ideal of an access to a buffer laid out as `self`.
 
-        `self` is a layout in shared memory. `width` is the number of bytes of one lane's access,
-        by default the widest.
+        An access is a register tile, all of which is loaded or stored by accesses of `width` bytes
+        (by default the widest), or coordinates per request and lane.
         """
-        if width is None:
-            width = max(1, _vector_width(access, self, 16) * self.bits // 8)
-        return count_conflicts(self, [register_access(access, self.bits, width)])
+        if isinstance(access, LayoutPlaces):
+            if width is None:
+                width = max(1, _vector_width(access, self, 16) * self.bits // 8)
+            access = register_access(access, self.bits, width)
+        return count_conflicts(self, [access])
 
 
 def register_access(registers: LayoutPlaces, bits: int, width: int) -> Access:

@@ -222,4 +222,4 @@ class LayoutReshape(LayoutQuestions):
 
     def with_bits(self, bits: int) -> Self:
         """The same places in elements of another size: a cast element by element."""
-        return self.replace(bits=bits)
+        return self if bits == self.bits else self.replace(bits=bits)

@@ -69,7 +69,10 @@ def _padded(plain: Layout, order: Sequence[int], width: int) -> list[Layout]:
 
 
 class Exchange(NamedTuple):
-    """A buffer that a tile passes through, and elements per access of its writers and readers."""
+    """A buffer that a tile passes through, and elements per access of its writers and readers.
+
+    Its elements take a power of two of bytes, whatever the tile's.
+    """
 
     memory: Layout
     store_width: int

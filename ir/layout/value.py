@@ -114,7 +114,7 @@ class LayoutValue:
             None if swizzle is None or swizzle.bits == 0 else swizzle,
             bits,
         )
-        found = _interned.get(fields)
+        found = _interned.get((cls, fields))
         if found is None:
             _check_fields(fields[2], fields[3], fields[4], bits)
             found = object.__new__(cls)
@@ -122,7 +122,7 @@ class LayoutValue:
             for name, value in zip(names, fields, strict=True):
                 object.__setattr__(found, name, value)
             object.__setattr__(found, "_key", fields)
-            found = _interned.setdefault(fields, found)
+            found = _interned.setdefault((cls, fields), found)
         return found  # type: ignore[no-any-return]
 
     def __setattr__(self, name: str, _value: object) -> None:

@@ -101,7 +101,8 @@ class LayoutVerbs(LayoutReshape):
     def compose(self, inner: Self) -> Self:
         """First `inner` (its places along `addr`), then `self` at that row-major number.
 
-        Law: `a.compose(b)(c) = a(unravel(b(c)))`. `inner` moves along `addr` alone.
+        Law: `a.compose(b)(c) = a(unravel(b(c)))`. `inner` moves along `addr` alone. So the address
+        of every register of a tile is `memory.compose(registers.inverse("warp", "lane", "reg"))`.
         """
         if set(inner.axes) - {"addr"} or inner.copies or inner.swizzle is not None:
             raise LayoutError("the inner layout of compose is a plain map to numbers (axis addr)")

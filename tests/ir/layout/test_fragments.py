@@ -135,3 +135,15 @@ def test_coalesced_loads_feed_fragments_through_memory():
     store = row_major((64, 64), bits=16).swizzled(3, 4, 3)
     assert load.vector_width(store) == 8
     assert store.bank_conflicts(load) == 0
+
+
+def test_addresses_of_registers_are_a_composition():
+    """A store's index arithmetic, over lanes and registers alone, swizzle included."""
+    memory = row_major((64, 64), bits=16).swizzled(3, 4, 3)
+    accumulator = spatial(4, 1, axis="warp").product(local(1, 8), ACCUMULATOR)
+    for registers in (accumulator, blocked((64, 64), vector=8, warps=4)):
+        address = memory.compose(registers.inverse("warp", "lane", "reg"))
+        table = registers.table()
+        places = np.indices(table.shape[:3])
+        assert (address.address(*places) == memory.address(*np.moveaxis(table, -1, 0))).all()
+        assert memory.bank_conflicts(registers) == 0
