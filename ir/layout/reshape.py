@@ -26,6 +26,7 @@ from tilewright.ir.layout.value import (
     Pieces,
     Swizzle,
     merge_pieces,
+    remembered,
 )
 
 
@@ -34,6 +35,7 @@ class LayoutReshape(LayoutQuestions):
 
     __slots__ = ()
 
+    @remembered
     def permute(self, *order: int) -> Self:
         """Dimensions reordered: law `l.permute(*p)(c[p[0]], c[p[1]], …) = l(c)`."""
         if sorted(order) != list(range(self.rank)):
@@ -45,8 +47,12 @@ class LayoutReshape(LayoutQuestions):
 
         Law: `l.group(s)(unravel(n, s)) = l(unravel(n, l.shape))` for every number n.
         """
+        return self._group(tuple(shape))
+
+    @remembered
+    def _group(self, shape: tuple[int, ...]) -> Self:
         if prod(shape) != self.elements:
-            raise LayoutError(f"{self.elements} elements do not form a tile {tuple(shape)}")
+            raise LayoutError(f"{self.elements} elements do not form a tile {shape}")
         return self.replace(dims=split_digits(merge_pieces(self.pieces), shape))
 
     def slice(self, start: Sequence[int], shape: Sequence[int]) -> Self:
@@ -72,6 +78,7 @@ class LayoutReshape(LayoutQuestions):
                 totals[axis] += coordinate[dim] // divisor % modulus * coefficient
         return self.replace(offset=totals.items())
 
+    @remembered
     def replicate(self, extent: int, axis: str, stride: int | None = None) -> Self:
         """Each element at `extent` places along `axis`, by default behind all that are in use.
 
@@ -80,6 +87,7 @@ class LayoutReshape(LayoutQuestions):
         step = self.size(axis) if stride is None else stride
         return self.replace(copies=(*self.copies, Piece(extent, step, axis)))
 
+    @remembered
     def reduce(self, dim: int) -> Self:
         """The layout of a reduction along `dim`, which keeps extent 1.
 
@@ -131,6 +139,7 @@ class LayoutReshape(LayoutQuestions):
             bits=self.bits,
         )
 
+    @remembered
     def recast(self, bits: int) -> Self:
         """The same bits seen as elements of another size, along the last dimension.
 

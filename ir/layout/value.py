@@ -18,9 +18,10 @@ other merged) and equal values are one object, so `==` is `is` and answers can b
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import functools
+from collections.abc import Callable, Iterable, Sequence
 from math import prod
-from typing import Any, NamedTuple, Self
+from typing import Any, NamedTuple, Self, TypeVar, cast
 
 from tilewright.ir.diagnostics import TilewrightError
 
@@ -80,6 +81,12 @@ Pieces = tuple[Piece, ...]
 PieceLike = Piece | tuple[int, int, str]
 
 _interned: dict[tuple[Any, ...], Any] = {}
+_Function = TypeVar("_Function", bound=Callable[..., Any])
+
+
+def remembered(function: _Function) -> _Function:
+    """A pure function or method of layouts that keeps its answers: layouts live for ever anyway."""
+    return cast(_Function, functools.cache(function))
 
 
 class LayoutValue:
@@ -176,6 +183,7 @@ class LayoutValue:
         """The offset along `axis`."""
         return dict(self.offset).get(axis, 0)
 
+    @remembered
     def size(self, axis: str) -> int:
         """One more than the last place along `axis` (whole swizzle windows); 1 for unused axes."""
         moving = [piece for piece in (*self.pieces, *self.copies) if piece.axis == axis]

@@ -18,6 +18,7 @@ from tilewright.ir.layout.value import (
     Piece,
     Pieces,
     merge_pieces,
+    remembered,
 )
 
 
@@ -37,6 +38,7 @@ class LayoutVerbs(LayoutReshape):
             result = result._times(layout)
         return result
 
+    @remembered
     def _times(self, inner: Self) -> Self:
         if self.rank != inner.rank:
             raise LayoutError(f"product of a tile of rank {self.rank} with one of {inner.rank}")
@@ -73,6 +75,7 @@ class LayoutVerbs(LayoutReshape):
             )
         return self.bits
 
+    @remembered
     def divide(self, inner: Self) -> Self:
         """The right quotient: the layout of the tiles when `inner` is the layout inside each.
 
@@ -98,6 +101,7 @@ class LayoutVerbs(LayoutReshape):
             raise LayoutError(f"{self} does not consist of {inner}")
         return quotient
 
+    @remembered
     def compose(self, inner: Self) -> Self:
         """First `inner` (its places along `addr`), then `self` at that row-major number.
 
@@ -126,6 +130,7 @@ class LayoutVerbs(LayoutReshape):
                 raise LayoutError(f"the numbers carry over the digit {digit}: they reach {most}")
         return self.group((self.elements,)).advance((start,)).replace(dims=dims)
 
+    @remembered
     def inverse(self, *axes: str) -> Self:
         """From places back to elements: the tile's dimensions are the axes, outermost first.
 
@@ -157,6 +162,7 @@ class LayoutVerbs(LayoutReshape):
             dims.append(digits)
         return type(self)(dims, bits=self.bits)
 
+    @remembered
     def complement(self, axis: str, size: int) -> Self:
         """The one-dimensional layout over `axis` of the steps that `self` leaves out below `size`.
 
