@@ -47,6 +47,7 @@ template <int S> TW_INLINE vi vshl(vi a) { return _mm512_slli_epi32(a, S); }
 template <int S> TW_INLINE vi vshr(vi a) { return _mm512_srli_epi32(a, S); }
 template <int S> TW_INLINE vi vsar(vi a) { return _mm512_srai_epi32(a, S); }
 TW_INLINE vmask vlt(vf a, vf b) { return _mm512_cmp_ps_mask(a, b, _CMP_LT_OQ); }
+TW_INLINE bool vany(vmask m) { return m != 0; }
 TW_INLINE vmask vunordered(vf a) { return _mm512_cmp_ps_mask(a, a, _CMP_UNORD_Q); }
 TW_INLINE vmask vieq(vi a, vi b) { return _mm512_cmpeq_epi32_mask(a, b); }
 TW_INLINE vf vselect(vmask m, vf yes, vf no) { return _mm512_mask_blend_ps(m, no, yes); }
@@ -145,6 +146,7 @@ template <int S> TW_INLINE vi vshl(vi a) { return _mm256_slli_epi32(a, S); }
 template <int S> TW_INLINE vi vshr(vi a) { return _mm256_srli_epi32(a, S); }
 template <int S> TW_INLINE vi vsar(vi a) { return _mm256_srai_epi32(a, S); }
 TW_INLINE vmask vlt(vf a, vf b) { return _mm256_cmp_ps(a, b, _CMP_LT_OQ); }
+TW_INLINE bool vany(vmask m) { return _mm256_movemask_ps(m) != 0; }
 TW_INLINE vmask vunordered(vf a) { return _mm256_cmp_ps(a, a, _CMP_UNORD_Q); }
 TW_INLINE vmask vieq(vi a, vi b) { return as_vf(_mm256_cmpeq_epi32(a, b)); }
 TW_INLINE vf vselect(vmask m, vf yes, vf no) { return _mm256_blendv_ps(no, yes, m); }
