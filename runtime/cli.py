@@ -16,8 +16,10 @@ from rich.console import Console
 from tilewright.ir.diagnostics import TilewrightError
 from tilewright.runtime.commands.cache import cache
 from tilewright.runtime.commands.doctor import doctor
+from tilewright.runtime.commands.inspect import inspect
+from tilewright.runtime.commands.run import run
 
-COMMANDS: tuple[Callable[..., Any], ...] = (cache, doctor)
+COMMANDS: tuple[Callable[..., Any], ...] = (cache, doctor, inspect, run)
 
 app = typer.Typer(
     name="tilewright",

@@ -76,7 +76,7 @@ class KernelFunction:
         return self._launch(plan, args, kwargs)
 
     def compile(self, *args: Any, target: str | None = None, **kwargs: Any) -> Compiled:
-        """The compiled kernel that a launch on these arguments would run."""
+        """The compiled kernel that a launch on these arguments would run; any device serves."""
         bound, way = self._bind(args, kwargs, target)
         return self._compile(bound, way)
 
@@ -110,7 +110,6 @@ class KernelFunction:
             if name in values and name not in given:
                 values[name] = value
         bound = flatten(self.signature, values)
-        _check_devices(self.name, bound.tensors, way)
         reserved = {k: v for k, v in {**defaults, **kwargs}.items() if k in RESERVED}
         bound.values.update({f"config:{k}": v for k, v in reserved.items()})
         return bound, way
@@ -142,6 +141,7 @@ class KernelFunction:
 
     def _plan(self, args: Any, kwargs: Any, target: str | None) -> Plan:
         bound, way = self._bind(args, kwargs, target)
+        _check_devices(self.name, bound.tensors, way)
         compiled = self._compile(bound, way)
         params = [p.name for p in compiled.tile.params]
         tensors = [bound.tensors.get(name) for name in params]
