@@ -54,6 +54,7 @@ POOL = [
     variable("b", 0, 31),
     variable("c", 0, None, 8),
     variable("d", -20, 20),
+    variable("k", 7, 9),
     variable("n", 1, None),
     variable("m", 16, 64, 16),
     variable("x"),
@@ -139,7 +140,58 @@ def extend(children: st.SearchStrategy[Pair]) -> st.SearchStrategy[Pair]:
 expressions = st.recursive(leaves, extend, max_leaves=8)
 
 
-@given(expressions, st.lists(environments, min_size=6, max_size=6))
+def digit(pair: Pair, steps: list[tuple[str, int]]) -> Pair:
+    for name, number in steps:
+        pair = combine(name, pair, constant_pair(number))
+    return pair
+
+
+def total(parts: list[tuple[int, Pair]], constant: int) -> Pair:
+    pair = constant_pair(constant)
+    for factor, part in parts:
+        pair = combine("+", pair, combine("*", part, constant_pair(factor)))
+    return pair
+
+
+def split_and_join(pair: Pair, size: int, middle: int, factors: tuple[int, int, int]) -> Pair:
+    """The pieces of an index as layouts take them apart, with right and with wrong strides."""
+    low = combine("%", pair, constant_pair(size))
+    rest = combine("//", pair, constant_pair(size))
+    high = combine("%", rest, constant_pair(middle))
+    return total(list(zip(factors, (low, high, rest), strict=True)), 0)
+
+
+factors = st.sampled_from([1, 1, -1, 2, 3, 4, 6, 8, 16, 32, -8])
+sizes = st.sampled_from([2, 4, 6, 8, 16, 32])
+digits = st.builds(
+    digit, leaves, st.lists(st.tuples(st.sampled_from(["//", "%"]), sizes), max_size=2)
+)
+sums = st.builds(
+    total,
+    st.lists(st.tuples(factors, digits), min_size=1, max_size=3),
+    st.sampled_from([0, 0, 1, 3, 4, 5, 8, 17, -1, -4, -8]),
+)
+divided = st.builds(
+    combine, st.sampled_from(["//", "%"]), sums, st.one_of(sizes.map(constant_pair), leaves)
+)
+joined = st.builds(
+    lambda pair, size, middle, scale, skew, carry: split_and_join(
+        pair, size, middle, (scale, scale * size + skew, carry)
+    ),
+    st.one_of(sums, leaves),
+    sizes,
+    sizes,
+    st.sampled_from([1, 3, -1]),
+    st.sampled_from([0, 0, 1]),
+    st.sampled_from([0, 0, 2, 4, 8, 16]),
+)
+# Shapes of index arithmetic, small enough that every rule and every wrong variant of it is met.
+structured = st.one_of(divided, divided, joined, st.builds(combine, st.just("+"), divided, joined))
+
+
+@given(
+    st.one_of(structured, structured, expressions), st.lists(environments, min_size=4, max_size=4)
+)
 @settings(max_examples=1500, deadline=None)
 def test_simplified_expressions_keep_value_and_facts(
     pair: Pair, several: list[dict[str, int]]
@@ -158,7 +210,11 @@ def test_simplified_expressions_keep_value_and_facts(
         assert value % divisor(built) == 0 if divisor(built) else value == 0, (built, env)
 
 
-@given(expressions, expressions, st.lists(environments, min_size=6, max_size=6))
+@given(
+    st.one_of(structured, expressions),
+    st.one_of(structured, expressions),
+    st.lists(environments, min_size=6, max_size=6),
+)
 @settings(max_examples=800, deadline=None)
 def test_what_is_proved_holds(left: Pair, right: Pair, several: list[dict[str, int]]) -> None:
     a, b = left[0], right[0]
@@ -231,7 +287,7 @@ def test_sympy_gets_the_same_value(pair: Pair, env: dict[str, int]) -> None:
     assert to_sympy(pair[0]).subs(symbols) == expected
 
 
-a, b, c, d, n, m, x = POOL
+a, b, c, d, k, n, m, x = POOL
 t = variable("t", 0, 255)
 
 
@@ -292,6 +348,9 @@ def test_facts() -> None:
     assert interval(n * a) == (0, None)
     assert interval(n * d) == (None, None)
     assert interval(d // n) == (-20, 20)
+    assert interval((d - 21) // n) == (-41, -1)
+    assert interval((d - 30) // k) == (-8, -2)
+    assert interval((d + 20) // k) == (0, 5)
     assert interval(x % m) == (0, 63)
     assert interval(variable("y", 3, 21, 8)) == (8, 16)
     assert divisor(c * m) == 128
@@ -316,6 +375,12 @@ def test_proofs_of_tile_bounds() -> None:
     assert prove(maximum(i, extent) >= extent)
     assert prove_less(minimum(i, extent - 1) % 8, 8)
     assert prove_nonnegative(i - i % 8)
+    assert prove_nonnegative(maximum(x, i))
+    assert prove_less(x, maximum(x + 1, extent))
+    assert not prove_nonnegative(minimum(x, i))
+    assert not prove_nonnegative(i - maximum(i, extent))
+    assert not prove(minimum(i >= 0, x >= 0))
+    assert not prove(maximum(x >= 0, x < -1))
     assert prove_divisible(i // 8 * 24 + 48, 24)
     assert not prove_divisible(i * 8 + 4, 8)
     assert prove_divisible(0, 7)
@@ -346,6 +411,21 @@ def test_divisions_round_down_for_all_signs(n_value: int) -> None:
         env = {"x": value}
         assert evaluate((x + shift) // n_value, env) == (value + shift) // n_value
         assert evaluate((x + shift) % n_value, env) == (value + shift) % n_value
+
+
+def test_nested_divisions_of_all_sizes_are_exact() -> None:
+    for outer, inner, shift in itertools.product(range(2, 13), range(2, 13), (0, 1, 5)):
+        cases = {
+            (x % outer + shift) // inner: lambda v: (v % outer + shift) // inner,  # noqa: B023
+            (x % outer + shift) % inner: lambda v: (v % outer + shift) % inner,  # noqa: B023
+            (x // outer + shift) // inner: lambda v: (v // outer + shift) // inner,  # noqa: B023
+            (x // outer + shift) % inner: lambda v: (v // outer + shift) % inner,  # noqa: B023
+            (x * outer + shift) // inner: lambda v: (v * outer + shift) // inner,  # noqa: B023
+            (x * outer + shift) % inner: lambda v: (v * outer + shift) % inner,  # noqa: B023
+        }
+        for built, function in cases.items():
+            for value in (*range(-13, 14), 1000):
+                assert evaluate(built, {"x": value}) == function(value), built
 
 
 def test_equal_expressions_are_one_object() -> None:

@@ -249,8 +249,15 @@ near_ties = st.builds(
     st.sampled_from([1, -1]),
 )
 
+ties_of_f64 = st.builds(
+    lambda digits, shift, sign: sign * ((2**53 + 2 * digits + 1) << shift),
+    st.integers(0, 2**52 - 1),
+    st.integers(0, 9),
+    st.sampled_from([1, -1]),
+)
 
-@given(st.one_of(st.integers(-(2**63), 2**63 - 1), near_ties), st.sampled_from(MODES))
+
+@given(st.one_of(st.integers(-(2**63), 2**63 - 1), near_ties, ties_of_f64), st.sampled_from(MODES))
 @settings(max_examples=400, deadline=None)
 def test_integers_round_to_wide_floats_once(value: int, mode: str) -> None:
     for dtype in (f32, tf32, f64):
