@@ -2,12 +2,14 @@
 
 In one step every lane sends one register and takes the one that its source lane sends. Two
 schedules exist for any demand, and the cheaper one wins: *by register* gives all lanes the same
-target register at once (good where many lanes want one value), *by distance* pairs lane l with lane
-l xor d (good for transposes between lanes and registers: every lane sends to exactly one other).
+target register at once (good where many lanes want one value), *by distance* pairs lane l with the
+lane l xor d, up to an order of the bits of lanes (good for transposes between lanes and registers:
+every lane sends to exactly one other).
 """
 
 from __future__ import annotations
 
+from itertools import permutations
 from typing import NamedTuple
 
 import numpy as np
@@ -39,11 +41,12 @@ def plan_shuffles(origin: Ints, lanes: int) -> list[Shuffle]:
     lane, register = np.nonzero(origin[..., 0] >= 0)
     source, sent = origin[lane, register].T
     moves = np.stack([lane, register, source, sent])
-    by_distance = _rank_within(lane ^ source, lane, register)
+    distance = _find_distances(lane, source, count)
+    by_distance = _rank_within(distance, lane, register)
     by_register = _rank_within(register, source, sent)
     schedules = [
         _make_steps(moves, np.stack([register, by_register]), count),
-        _make_steps(moves, np.stack([lane ^ source, by_distance]), count),
+        _make_steps(moves, np.stack([distance, by_distance]), count),
     ]
     return min(schedules, key=lambda steps: sum(map(shuffle_cost, steps)))
 
@@ -60,6 +63,27 @@ def shuffle_cost(step: Shuffle) -> int:
     partial = len(taken) < len(step.receive)
     move = 0 if step.is_local else SHUFFLE_COST
     return move + len(sent) - 1 + len(received) - 1 + partial
+
+
+def _find_distances(lane: Ints, source: Ints, lanes: int) -> Ints:
+    """For each move the class of its step: `lane ^ permuted(source)`, in which no lane sends twice.
+
+    Of all orders of the lane's bits, the first in which classes need the fewest steps. An
+    accumulator that becomes an 8-bit operand, say, needs the two bits of a quad's lanes swapped.
+    """
+    best: tuple[int, Ints] | None = None
+    least = int(np.bincount(lane).max(initial=0))
+    bits = (lanes - 1).bit_length()
+    for order in permutations(range(bits)):
+        moved = sum((source >> bit & 1) << place for place, bit in enumerate(order))
+        distance = np.asarray(lane ^ moved)
+        steps = np.bincount(distance << bits | lane, minlength=1 << 2 * bits)
+        count = int(steps.reshape(-1, 1 << bits).max(axis=1).sum())
+        if best is None or count < best[0]:
+            best = (count, distance)
+        if best[0] == least:
+            break
+    return best[1] if best is not None else lane
 
 
 def _rank_within(group: Ints, owner: Ints, key: Ints) -> Ints:

@@ -112,6 +112,24 @@ def test_a_transpose_of_lanes_and_registers_takes_one_step_per_register():
     assert sum(step.is_local for step in plan.shuffles) == 1
 
 
+def test_an_accumulator_becomes_an_8_bit_operand_within_quads():
+    accumulator = local(2, 1).product(spatial(8, 4), local(1, 2))
+    operand = local(2, 2, order=(1, 0)).product(spatial(8, 4), local(1, 4))
+    plan = check_plan(local(1, 4).product(accumulator).with_bits(8), operand, "lanes")
+    assert plan.unit == 2
+    assert len(plan.shuffles) == 8
+    assert all(source // 4 == lane // 4 for s in plan.shuffles for lane, source in enumerate(s[0]))
+
+
+def test_eight_columns_per_lane_come_together_within_quads():
+    accumulator = local(2, 1).product(spatial(8, 4), local(1, 2)).with_bits(16)
+    rows = local(2, 1).product(spatial(8, 4), local(1, 8)).with_bits(16)
+    plan = check_plan(local(1, 4).with_bits(16).product(accumulator), rows, "lanes")
+    assert plan.unit == 2
+    assert len(plan.shuffles) == 8
+    assert sum(step.is_local for step in plan.shuffles) == 2
+
+
 def test_pairs_of_halves_travel_together():
     source = spatial(8, 4).product(local(1, 2, bits=16))
     target = spatial(8, 4, order=(1, 0)).product(local(1, 2, bits=16))
