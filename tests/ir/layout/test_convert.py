@@ -90,6 +90,14 @@ def test_what_is_there_already_costs_nothing():
     assert check_plan(local(4).replicate(32, "lane"), local(4), "nothing").cost == 0
 
 
+def test_lanes_take_their_own_copy_first():
+    everywhere = local(4).replicate(32, "lane")
+    every_other = Layout(local(4).dims, copies=[(16, 2, "lane")])
+    check_plan(everywhere, every_other, "nothing")
+    backwards = local(4, order=(0,)).group((2, 2)).permute(1, 0).replicate(32, "lane")
+    check_plan(everywhere.group((2, 2)), backwards, "registers")
+
+
 def test_registers_are_renamed_within_a_lane():
     plan = check_plan(local(2, 3), local(2, 3, order=(1, 0)), "registers")
     assert plan.registers == (0, 3, 1, 4, 2, 5)
