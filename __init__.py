@@ -16,13 +16,17 @@ __version__ = "0.1.0"
 # Module -> the names it gives to `tilewright`.
 _EXPORTS = {
     "tilewright.frontend.language": """
-        Scalar Static Tensor inline kernel torch_op
-        arange assume barrier cdiv check copy exactly full grid load mma print ragged range role
-        rows shared signal store wait zeros
-        abs cos erf exp exp2 fma log log2 max maximum mean min minimum rsqrt sigmoid sin sqrt sum
-        tanh where atomic_add atomic_max atomic_min
+        Barrier Buffer InlineFunction Scalar Static Tensor Tile abs all any arange arrive assume
+        atomic_add atomic_and atomic_exchange atomic_max atomic_min atomic_or barrier broadcast
+        cdiv ceil check copy cos done erf exactly exp exp2 floor fma full gather grid inline
+        load log log2 max maximum mean min minimum mma ones print prod range role round rows
+        rsqrt scatter shared sigmoid signal sin sqrt static_range store sum tanh wait
+        wait_signal where zeros
     """,
     "tilewright.ir.types": "codebook",
+    "tilewright.runtime.kernel": "kernel",
+    "tilewright.runtime.tensors": "as_tensor",
+    "tilewright.runtime.torch_op": "torch_op",
 }
 _HOME = {name: module for module, names in _EXPORTS.items() for name in names.split()}
 _MODULES = {"ops": "tilewright.ops", "vm": "tilewright.runtime.vm"}

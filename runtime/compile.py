@@ -16,7 +16,7 @@ from tilewright.codegen.cpu import emit_cpu
 from tilewright.codegen.cuda import emit_cuda
 from tilewright.codegen.parameters import Parameter, list_parameters
 from tilewright.ir.kernel import Kernel
-from tilewright.ir.targets import find_device, find_target
+from tilewright.ir.targets import default_device, find_device, find_target
 from tilewright.passes.order import passes_for
 from tilewright.passes.runner import Context, Trace, run_passes
 from tilewright.runtime.cxx import compile_cpp
@@ -87,7 +87,9 @@ def compile_kernel(
         program = InterpretProgram(tile)
         return Compiled(tile, way, program, list_parameters(tile), compile_grid(tile))
     name = way.removeprefix("vm:")
-    context = Context(find_target(name), find_device(device or name), dict(config or {}))
+    target = find_target(name)
+    record = find_device(device) if device else default_device(target)
+    context = Context(target, record, dict(config or {}))
     trace = Trace()
     start = time.perf_counter()
     final = run_passes(tile, passes_for(context.target), context, check=check, trace=trace)

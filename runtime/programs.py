@@ -27,7 +27,7 @@ from tilewright.runtime.bindings import torch
 from tilewright.runtime.cuda import CudaKernel
 from tilewright.runtime.nvrtc import CudaBinary
 from tilewright.runtime.overlap import find_written
-from tilewright.runtime.tensors import byte_span, dtype_of, storage_of
+from tilewright.runtime.tensors import PackedTensor, byte_span, dtype_of, storage_of
 
 Word = int | float
 
@@ -162,7 +162,7 @@ def codes_from(tensor: Any, dtype: DType) -> Any:
         return PACKINGS[tensor.packing].unpack(storage.numpy(), *tensor.shape, dtype.bits)
     if dtype.bits < 8:
         return unpack_bits(storage.numpy(), dtype.bits, tensor.shape[-1])
-    if storage is not tensor:
+    if isinstance(tensor, PackedTensor):
         return storage.contiguous().numpy().view(dtype.container).reshape(tensor.shape)
     signed = {1: "int8", 2: "int16", 4: "int32", 8: "int64"}[storage.element_size()]
     return storage.contiguous().view(getattr(torch(), signed)).numpy().view(dtype.container)
@@ -177,7 +177,7 @@ def _write_back(tensor: Any, view: TensorView) -> None:
         return
     signed = codes.view(f"i{codes.itemsize}")
     found = library.from_numpy(signed)
-    if storage is not tensor:
+    if isinstance(tensor, PackedTensor):
         storage.copy_(found.view(library.uint8).reshape(storage.shape))
     else:
         storage.copy_(found.view(storage.dtype))
