@@ -69,11 +69,9 @@ class At(Instruction):
         kind = buffer_type(self.buffer)
         taken = len(self.index)
         layout = kind.layout
-        if layout is not None:
-            layout = layout.slice(
-                (0,) * taken + (0,) * (layout.rank - taken), (1,) * taken + kind.shape[taken:]
-            )
-            layout = layout.group(kind.shape[taken:])
+        if layout is not None:  # it may be larger than the buffer
+            rest = layout.shape[taken:]
+            layout = layout.slice((0,) * layout.rank, (1,) * taken + rest).group(rest)
         return (BufferType(kind.shape[taken:], kind.dtype, layout),)
 
     def meaning(self, buffer: BufferView, index: tuple[Array, ...]) -> BufferView:

@@ -10,8 +10,10 @@ from __future__ import annotations
 import functools
 from typing import NamedTuple
 
+from tilewright.ir.instructions.matmul import Mma
 from tilewright.ir.layout import Layout, LayoutError, local, spatial
-from tilewright.ir.targets.record import Atom
+from tilewright.ir.targets.record import Atom, Target
+from tilewright.ir.values import shape_of
 
 
 class Fragments(NamedTuple):
@@ -42,6 +44,27 @@ def fragment_layouts(
         y=_repeat(warps.reduce(0), (reps_k, reps_n), atom.y),
         acc=_repeat(warps, (reps_m, reps_n), atom.acc),
     )
+
+
+def padded_shape(
+    shape: tuple[int, int, int], atom: Atom, warp_grid: tuple[int, int]
+) -> tuple[int, int, int]:
+    """(m, n, k) rounded up to whole atoms in every warp."""
+    units = (atom.shape[0] * warp_grid[0], atom.shape[1] * warp_grid[1], atom.shape[2])
+    m, n, k = (-(-extent // unit) * unit for extent, unit in zip(shape, units, strict=True))
+    return m, n, k
+
+
+def product_layouts(product: Mma, target: Target) -> Fragments:
+    """The layouts of a product whose atom and warps are chosen, over its padded shape.
+
+    Where the tiles are no multiples of the atom, layouts are larger than their tiles.
+    """
+    assert product.atom is not None and product.warp_grid is not None
+    atom = target.find_atom(product.atom)
+    (m, k), (_, n) = shape_of(product.x), shape_of(product.y)
+    padded = padded_shape((m, n, k), atom, product.warp_grid)
+    return fragment_layouts(atom, padded, product.warp_grid)
 
 
 def _repeat(warps: Layout, reps: tuple[int, int], atom: Layout) -> Layout:

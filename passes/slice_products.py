@@ -1,0 +1,138 @@
+"""Cut products into steps of k, each of which reads its part of the staged operands.
+
+A whole operand of a large tile does not fit in registers beside the accumulator; one step of it
+(16 columns for 16-bit types) does, and the reads of the next step run under the products of this
+one. An operand is cut where it is a buffer seen through transposes and elementwise instructions of
+one operand; other products stay whole.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from tilewright.ir.instruction import Instruction
+from tilewright.ir.instructions.buffer import BufferLoad, Part
+from tilewright.ir.instructions.elementwise import Cast, Unary
+from tilewright.ir.instructions.matmul import Mma
+from tilewright.ir.instructions.shape import Transpose
+from tilewright.ir.kernel import Builder, Kernel, definitions, rebuild, use_counts
+from tilewright.ir.layout import Layout
+from tilewright.ir.targets.fragments import fragment_layouts, product_layouts
+from tilewright.ir.targets.record import Target
+from tilewright.ir.values import BufferType, TileType, Value, buffer_type, element_type, shape_of
+from tilewright.passes.typed import place
+from tilewright.passes.warp_grid import operand_step
+
+
+@dataclass(frozen=True)
+class _Chain:
+    """An operand: the load of its buffer, what is done to it in order, and its axis k."""
+
+    load: BufferLoad
+    steps: tuple[Transpose | Cast | Unary, ...]
+    axis: int
+
+
+def slice_products(kernel: Kernel, target: Target) -> Kernel:
+    """`kernel` with products cut where both operands are buffers."""
+    defined, counts = definitions(kernel), use_counts(kernel)
+    plans: dict[Value, tuple[_Chain, _Chain]] = {}
+    dropped: set[Value] = set()
+    for item in kernel.walk():
+        if isinstance(item, Mma) and item.atom is not None and _is_long(item, target):
+            x, y = _find_chain(item.x, 1, defined), _find_chain(item.y, 0, defined)
+            if x is not None and y is not None:
+                plans[item.results[0]] = (x, y)
+                dropped |= _only_here(item, (x, y), counts)
+
+    def visit(item: Instruction, builder: Builder) -> Sequence[Value] | None:
+        if item.results and item.results[0] in dropped:
+            return item.results
+        if isinstance(item, Mma) and item.results[0] in plans:
+            return (_cut(item, plans[item.results[0]], target, builder),)
+        return None
+
+    return rebuild(kernel, visit)
+
+
+def _is_long(item: Mma, target: Target) -> bool:
+    assert item.atom is not None
+    return shape_of(item.x)[1] > operand_step(target.find_atom(item.atom))
+
+
+def _find_chain(value: Value, axis: int, defined: dict[Value, Instruction]) -> _Chain | None:
+    steps: list[Transpose | Cast | Unary] = []
+    while True:
+        match defined.get(value):
+            case Transpose() as step:
+                axis = step.axes[axis]
+            case Cast() | Unary() as step:
+                pass
+            case BufferLoad() as load:
+                return _Chain(load, tuple(reversed(steps)), axis)
+            case _:
+                return None
+        steps.append(step)
+        value = step.operand
+
+
+def _only_here(item: Mma, chains: Sequence[_Chain], counts: dict[Value, int]) -> set[Value]:
+    """Values that nothing reads once `item` reads parts instead."""
+    found: set[Value] = set()
+    for chain, end in zip(chains, (item.x, item.y), strict=True):
+        for value in (end, *(s.operand for s in reversed(chain.steps))):
+            if counts[value] > 1:
+                break
+            found.add(value)
+    return found
+
+
+def _cut(item: Mma, chains: tuple[_Chain, _Chain], target: Target, builder: Builder) -> Value:
+    assert item.atom is not None and item.warp_grid is not None
+    atom = target.find_atom(item.atom)
+    step = -(-operand_step(atom) // atom.shape[2]) * atom.shape[2]
+    whole = product_layouts(item, target)
+    parts = fragment_layouts(atom, (*whole.acc.shape, step), item.warp_grid)  # type: ignore[arg-type]
+    extent = shape_of(item.x)[1]
+    acc = item.acc
+    for start in range(0, extent, step):
+        size = min(step, extent - start)
+        x = _read(chains[0], start, size, parts.x, builder)
+        y = _read(chains[1], start, size, parts.y, builder)
+        made = dataclasses.replace(item, x=x, y=y, acc=acc)
+        acc = place(builder, made, item.results[0].type, item.results[0].name)
+    return acc
+
+
+def _read(chain: _Chain, start: int, size: int, layout: Layout, builder: Builder) -> Value:
+    """The part [start, start + size) along k, laid out as `layout` at the end of the chain."""
+    layouts = [layout]
+    for done in reversed(chain.steps):
+        before = layouts[0]
+        if isinstance(done, Transpose):
+            order = sorted(range(before.rank), key=lambda d: done.axes[d])
+            layouts.insert(0, before.permute(*order))
+        else:
+            layouts.insert(0, before.with_bits(max(8, element_type(done.operand).bits)))
+    buffer = buffer_type(chain.load.buffer)
+    assert buffer.layout is not None
+    corner = tuple(start if d == chain.axis else 0 for d in range(len(buffer.shape)))
+    shape = tuple(size if d == chain.axis else n for d, n in enumerate(buffer.shape))
+    memory = buffer.layout.slice(corner, layouts[0].shape)
+    value = place(
+        builder,
+        Part(buffer=chain.load.buffer, start=corner, shape=shape),
+        BufferType(shape, buffer.dtype, memory),
+    )
+    name = chain.load.results[0].name
+    value = place(
+        builder, BufferLoad(buffer=value), TileType(shape, buffer.dtype, layouts[0]), name
+    )
+    for done, wanted in zip(chain.steps, layouts[1:], strict=True):
+        made = dataclasses.replace(done, operand=value, results=())
+        kind = made.result()[0]
+        assert isinstance(kind, TileType)
+        value = place(builder, made, kind.with_layout(wanted), done.results[0].name)
+    return value

@@ -1,0 +1,73 @@
+"""How one staged tile lies in shared memory, and how wide the copy into it is.
+
+The buffer keeps the order of the tensor's contiguous axis, so that copies are wide; a swizzle (or,
+failing that, padded rows) makes the reads free of bank conflicts.
+"""
+
+from __future__ import annotations
+
+import functools
+from math import gcd
+
+import numpy as np
+
+from tilewright.ir.instructions.memory import Load
+from tilewright.ir.layout import Layout
+from tilewright.ir.layout.banks import Access
+from tilewright.ir.layout.construct import ordered
+from tilewright.ir.layout.shared import choose_swizzle
+from tilewright.ir.targets.shared_access import plan_shared_access
+from tilewright.ir.values import TensorType, tensor_type
+from tilewright.passes.access_widths import find_width
+from tilewright.passes.facts import Facts
+
+SAMPLE = 96
+"""Requests of each kind that the search for a swizzle looks at: patterns repeat long before."""
+
+
+def fast_axis(kind: TensorType) -> int:
+    """The last axis of stride 1; the last axis where none has."""
+    return max((a for a, s in enumerate(kind.strides) if s == "1"), default=kind.rank - 1)
+
+
+@functools.cache
+def choose_memory(registers: Layout, axis: int, matrices: bool) -> Layout:
+    """The buffer for a tile that is copied along `axis` and read as `registers`."""
+    order = (*(d for d in range(registers.rank) if d != axis), axis)
+    plain = ordered(registers.shape, order, "addr", bits=registers.bits)
+    plan = plan_shared_access(registers, plain, matrices=matrices)
+    reads = [_sampled(access) for access in plan.accesses(registers.shape)]
+    return choose_swizzle(
+        registers.shape, registers.bits, [*reads, *_copies(registers, order)], order=order
+    )
+
+
+def _copies(tile: Layout, order: tuple[int, ...]) -> list[Access]:
+    """The writes of a copy: 32 lanes with neighbouring accesses of 16 bytes, row after row."""
+    vector = 128 // tile.bits
+    axis = order[-1]
+    if tile.shape[axis] % vector:
+        return []
+    extents = [tile.shape[d] // (vector if d == axis else 1) for d in order]
+    count = min(int(np.prod(extents)), SAMPLE * 32) // 32 * 32
+    numbers = np.arange(count, dtype=np.int64).reshape(-1, 32)
+    if not count:
+        return []
+    digits = np.unravel_index(numbers, extents)
+    by_axis = dict(zip(order, digits, strict=True))
+    coordinates = tuple(
+        np.asarray(by_axis[d] * (vector if d == axis else 1), np.int64) for d in range(tile.rank)
+    )
+    return [Access(coordinates, np.ones(numbers.shape, np.bool_), 16)]
+
+
+def _sampled(access: Access) -> Access:
+    rows = slice(0, None, max(1, len(access.active) // SAMPLE))
+    coordinates = tuple(c[rows] for c in access.coordinates)
+    return Access(coordinates, access.active[rows], access.width)
+
+
+def choose_width(item: Load, row: int, facts: Facts) -> int:
+    """Bytes per access: the widest that the tensor allows and that divides a row of the buffer."""
+    vector = gcd(find_width(item.tensor, item.offsets, facts), row)
+    return vector * tensor_type(item.tensor).dtype.bits // 8
