@@ -1,0 +1,314 @@
+"""Loops of the kernel: assigned names that are read again become carried values.
+
+    acc = tw.zeros((16,), tw.f32)         %acc.2 = for %low, %n, %step, [%acc] (%k, %acc.1) {
+    for k in tw.range(0, n, 16):            …
+        acc = acc + tw.load(t, k, 16)  →    yield [%sum]
+                                          }
+
+A Python number that a loop carries becomes a scalar. Its type is the one it gets in the loop: the
+body is captured again once that is known (`_Retype`). Any other change of type is an error.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+from tilewright.frontend.arithmetic import truth
+from tilewright.frontend.context import CarriedLoop, Context
+from tilewright.frontend.expressions import evaluate
+from tilewright.frontend.liveness import assigned
+from tilewright.frontend.merging import Mismatch, become, meet
+from tilewright.frontend.operands import default_dtype, embed, to_index, widen_index
+from tilewright.frontend.values import (
+    Binding,
+    DynamicRange,
+    Flow,
+    Missing,
+    Names,
+    describe,
+    fill,
+    is_number,
+    is_static,
+    leaves,
+    same_form,
+)
+from tilewright.ir.diagnostics import LanguageError, Location, TypeMismatch
+from tilewright.ir.instructions.control import Break, Condition, Continue, For, While, Yield
+from tilewright.ir.kernel import Builder
+from tilewright.ir.types import bool_
+from tilewright.ir.values import ScalarType, Type, Value, element_type
+
+Execute = Callable[[Context, list[ast.stmt]], Flow]
+End = type[Yield] | type[Break] | type[Continue]
+
+
+class _Retype(Exception):
+    """A number that `loop` carries must start as another type; not an error of the user's."""
+
+    def __init__(self, loop: CarriedLoop, name: str, types: list[Type | None]) -> None:
+        self.loop, self.name, self.types = loop, name, types
+        super().__init__(name)
+
+
+def run_for(c: Context, node: ast.For, bounds: DynamicRange, execute: Execute) -> Flow:
+    """Capture `for index in tw.range(…)`."""
+    if not isinstance(node.target, ast.Name):
+        raise LanguageError("the index of a tw.range is one name")
+    index_name = node.target.id
+    with c.at(node.iter):
+        low, high, step = _bounds(c, bounds)
+
+    def capture(loop: CarriedLoop) -> tuple[Value, ...]:
+        index = Value(low.type, index_name)
+        init, args = _arguments(c, loop)
+        c.frame.names[index_name] = Binding(index, c.frame.source.locate(node.target))
+        with c.into(Builder()) as builder:
+            if execute(c, node.body) is not Flow.LEFT:
+                leave_loop(c, loop, Yield)
+            body = builder.body((index, *args))
+        made = For(
+            low=low,
+            high=high,
+            step=step,
+            init=init,
+            body=body,
+            stages=bounds.stages,
+            exactly=bounds.exactly,
+            unroll=bounds.unroll,
+        )
+        return c.emit_all(made, *(a.name for a in args))
+
+    return _run(c, node, capture, after=(index_name,))
+
+
+def _bounds(c: Context, bounds: DynamicRange) -> tuple[Value, Value, Value]:
+    """Low, high and step as scalars of one dtype."""
+    step = bounds.step
+    if is_static(step) and not (type(step) is int and step >= 1):
+        raise LanguageError(
+            f"the step of a loop is at least 1, not {describe(step)}",
+            "count upwards and compute the other index from it",
+        )
+    made = [
+        to_index(c, held, f"the {what} of a loop")
+        for held, what in ((bounds.low, "start"), (bounds.high, "end"), (step, "step"))
+    ]
+    widest = max((element_type(v) for v in made), key=lambda dtype: dtype.bits)
+    wide = [v if element_type(v) == widest else embed_or_cast(c, v, widest) for v in made]
+    return wide[0], wide[1], wide[2]
+
+
+def embed_or_cast(c: Context, value: Value, dtype: Any) -> Value:
+    """An index scalar in a wider dtype."""
+    outer, c.index = c.index, dtype
+    try:
+        return widen_index(c, value, "a bound")
+    finally:
+        c.index = outer
+
+
+def run_while(c: Context, node: ast.While, execute: Execute) -> Flow:
+    """Capture `while`; a condition that is statically false drops it."""
+
+    def capture(loop: CarriedLoop) -> tuple[Value, ...]:
+        init, before_args = _arguments(c, loop)
+        names = c.frame.names
+        with c.into(Builder()) as builder:
+            held = evaluate(c, node.test)
+            with c.at(node.test):
+                holds = embed(c, bool(held), bool_) if is_static(held) else truth(held)
+            builder.location = c.place
+            builder.add(Condition(holds=holds))
+            before = builder.body(before_args)
+        c.frame.names = names
+        _, after_args = _arguments(c, loop)
+        with c.into(Builder()) as builder:
+            if execute(c, node.body) is not Flow.LEFT:
+                leave_loop(c, loop, Yield)
+            after = builder.body(after_args)
+        return c.emit_all(
+            While(init=init, before=before, after=after), *(a.name for a in after_args)
+        )
+
+    return _run(c, node, capture, after=())
+
+
+def _run(
+    c: Context,
+    node: ast.For | ast.While,
+    capture: Callable[[CarriedLoop], tuple[Value, ...]],
+    after: tuple[str, ...],
+) -> Flow:
+    """Capture a loop, again where a carried number gets another type, and bind names after it."""
+    before, outer = c.frame.names, c.frame.loop
+    loop = _carried(c, node, before)
+    c.frame.tail = False
+    for _ in range(2 + 2 * len(loop.names)):
+        c.frame.names, c.frame.loop = dict(before), loop
+        count = len(c.builder.instructions)
+        try:
+            results = capture(loop)
+            break
+        except _Retype as wanted:
+            if wanted.loop is not loop:
+                raise
+            del c.builder.instructions[count:]
+            _retype(c, loop, wanted)
+        finally:
+            c.frame.names, c.frame.loop = before, outer
+    else:
+        raise LanguageError("the types that this loop carries do not settle")
+    _bind_after(c, node, loop, results, after)
+    return Flow.NEXT
+
+
+def _carried(c: Context, node: ast.For | ast.While, before: Names) -> CarriedLoop:
+    """The names that `node` assigns, that are known before it, and that are read again."""
+    live = c.frame.source.liveness.head[node]
+    stored = assigned(node.body)
+    if isinstance(node, ast.For) and isinstance(node.target, ast.Name):
+        stored -= {node.target.id}
+    bound = {
+        name: found
+        for name, found in before.items()
+        if name in stored and name in live and isinstance(found, Binding)
+    }
+    init = {name: fill(b.held, [_start(c, h) for h in leaves(b.held)]) for name, b in bound.items()}
+    return CarriedLoop(tuple(bound), init, {name: b.location for name, b in bound.items()})
+
+
+def _start(c: Context, held: Any) -> Any:
+    """What a carried leaf starts as: a number becomes a scalar of its default type."""
+    return embed(c, held, default_dtype(c, held)) if is_number(held) else held
+
+
+def _arguments(c: Context, loop: CarriedLoop) -> tuple[tuple[Value, ...], tuple[Value, ...]]:
+    """Initial values, and fresh body arguments that the names are bound to."""
+    init: list[Value] = []
+    args: list[Value] = []
+    for name in loop.names:
+        parts: list[Any] = []
+        for held in leaves(loop.init[name]):
+            if isinstance(held, Value):
+                init.append(held)
+                args.append(Value(held.type, name))
+                parts.append(args[-1])
+            else:
+                parts.append(held)
+        c.frame.names[name] = Binding(fill(loop.init[name], parts), loop.locations[name])
+    return tuple(init), tuple(args)
+
+
+def leave_loop(c: Context, loop: CarriedLoop, end: End) -> None:
+    """End the current body with what the loop's names stand for now."""
+    values: list[Value] = []
+    for name in loop.names:
+        found = c.frame.names[name]
+        if isinstance(found, Missing):
+            raise found.error()
+        values.extend(_next(c, loop, name, found))
+    c.emit_all(end(values=tuple(values)))
+
+
+def _next(c: Context, loop: CarriedLoop, name: str, found: Binding) -> list[Value]:
+    """The carried values of one name; a change of type is an error, or wants a new start."""
+    start = loop.init[name]
+    if not same_form(start, found.held):
+        raise _changes(loop, name, found)
+    values: list[Value] = []
+    wanted: list[Type | None] = []
+    for first, last in zip(leaves(start), leaves(found.held), strict=True):
+        if not isinstance(first, Value):
+            if first is not last and not (is_static(last) and first == last):
+                raise _changes(loop, name, found)
+            continue
+        met = _meet_next(c, first, last, _was_number(c, loop, name))
+        if isinstance(met, Mismatch):
+            raise _changes(loop, name, found)
+        wanted.append(None if met == first.type else met)
+        values.append(become(c, last, first.type) if met == first.type else first)
+    if any(wanted):
+        raise _Retype(loop, name, wanted)
+    return values
+
+
+def _meet_next(c: Context, first: Value, last: Any, was_number: bool) -> Type | Mismatch:
+    met = meet(c, first, last)
+    if met is None:
+        return first.type
+    if not (isinstance(met, Mismatch) and was_number and isinstance(last, Value)):
+        return met
+    match first.type, last.type:
+        case ScalarType(dtype=old), ScalarType(dtype=new) if not (old.is_float and new.is_integer):
+            return last.type
+    return met
+
+
+def _was_number(c: Context, loop: CarriedLoop, name: str) -> bool:
+    """Whether a name started as Python numbers, whose type is free."""
+    constants = set(c.constants.values())
+    return all(v in constants for v in leaves(loop.init[name]) if isinstance(v, Value))
+
+
+def _retype(c: Context, loop: CarriedLoop, wanted: _Retype) -> None:
+    """Start `wanted.name` as the types that the loop gives it."""
+    types = iter(wanted.types)
+    parts: list[Any] = []
+    for held in leaves(loop.init[wanted.name]):
+        kind = next(types) if isinstance(held, Value) else None
+        if kind is None:
+            parts.append(held)
+            continue
+        assert isinstance(kind, ScalarType)
+        number = next((key for key, v in c.constants.items() if v is held), None)
+        known = number is not None
+        parts.append(
+            embed(c, _number(c, held, kind), kind.dtype) if known else become(c, held, kind)
+        )
+    loop.init[wanted.name] = fill(loop.init[wanted.name], parts)
+
+
+def _number(c: Context, held: Value, kind: ScalarType) -> bool | int | float:
+    """The Python number that the constant `held` is, as `kind` takes it."""
+    made = next(i for i in c.prologue.instructions if held in i.results)
+    value: bool | int | float = made.value  # type: ignore[attr-defined]
+    return float(value) if kind.dtype.is_float else value
+
+
+def _changes(loop: CarriedLoop, name: str, found: Binding) -> TypeMismatch:
+    def where(location: Location | None) -> str:
+        return "" if location is None else f" (line {location.line})"
+
+    return TypeMismatch(
+        f"{name} changes its type in the loop: it is {describe(loop.init[name])} before"
+        f"{where(loop.locations[name])} and {describe(found.held)} after{where(found.location)}",
+        f"give {name} one type, e.g. by tw.zeros before the loop or .cast inside it",
+    )
+
+
+def _bind_after(
+    c: Context,
+    node: ast.For | ast.While,
+    loop: CarriedLoop,
+    results: tuple[Value, ...],
+    after: tuple[str, ...],
+) -> None:
+    """After the loop: carried names are its results; what only the loop assigns is missing."""
+    rest = iter(results)
+    for name in loop.names:
+        parts = [next(rest) if isinstance(h, Value) else h for h in leaves(loop.init[name])]
+        found = fill(loop.init[name], parts)
+        c.frame.names[name] = Binding(found, loop.locations[name])
+    line = node.lineno
+    for name in (assigned(node.body) | frozenset(after)) - set(loop.names):
+        c.frame.names[name] = Missing(partial(_only_inside, name, line))
+
+
+def _only_inside(name: str, line: int) -> LanguageError:
+    return LanguageError(
+        f"{name} is assigned only inside the loop of line {line}, which may not run",
+        f"assign {name} before the loop",
+    )

@@ -1,0 +1,70 @@
+"""How what a name stands for in several places becomes one thing.
+
+Branches meet after an `if`, iterations meet at the head of a loop. Statics that are equal stay
+static; numbers become scalars of the type they meet; values have one type. Tuples meet item by
+item.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from tilewright.frontend.context import Context
+from tilewright.frontend.operands import cast, default_dtype, embed, is_scalar
+from tilewright.frontend.values import is_number, is_static
+from tilewright.ir.types import DType, f32, i32, i64
+from tilewright.ir.values import ScalarType, TileType, Type, Value
+
+
+@dataclass(frozen=True)
+class Mismatch:
+    """Two things that do not become one."""
+
+    left: Any
+    right: Any
+
+
+def meet(c: Context, left: Any, right: Any) -> Type | Mismatch | None:
+    """The type that two leaves have together; None where they are the same static or value."""
+    if left is right or (is_static(left) and is_static(right) and _equal(left, right)):
+        return None
+    if is_number(left) and is_number(right):
+        return ScalarType(_number_dtype(c, left, right))
+    for number, other in ((left, right), (right, left)):
+        if is_number(number) and is_scalar(other):
+            kind: ScalarType = other.type
+            fits = kind.dtype.is_float or type(number) is not float
+            return kind if fits else Mismatch(left, right)
+    if not isinstance(left, Value) or not isinstance(right, Value):
+        return Mismatch(left, right)
+    if _bare(left.type) == _bare(right.type):
+        return left.type if left.type == right.type else _bare(left.type)
+    if {left.type, right.type} == {ScalarType(i32), ScalarType(i64)}:
+        return ScalarType(i64)
+    return Mismatch(left, right)
+
+
+def _bare(kind: Type) -> Type:
+    return kind.with_layout(None) if isinstance(kind, TileType) else kind
+
+
+def _equal(left: Any, right: Any) -> bool:
+    return type(left) is type(right) and bool(left == right)
+
+
+def _number_dtype(c: Context, left: Any, right: Any) -> DType:
+    if isinstance(left, float) or isinstance(right, float):
+        return f32
+    return default_dtype(c, left if isinstance(right, bool) else right)
+
+
+def become(c: Context, held: Any, kind: Type) -> Value:
+    """A leaf as a value of the type that `meet` gave."""
+    if is_number(held):
+        assert isinstance(kind, ScalarType)
+        return embed(c, float(held) if kind.dtype.is_float else held, kind.dtype)
+    assert isinstance(held, Value)
+    if isinstance(kind, ScalarType):
+        return cast(c, held, kind.dtype)
+    return held
