@@ -10,6 +10,16 @@ walks the checkout also loads this file, under another name.
 import importlib.util
 import re
 from types import ModuleType
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:  # what type checkers and editors see; at run time every name is found late
+    from tilewright import ops as ops
+    from tilewright.frontend.language import *
+    from tilewright.ir.types import *
+    from tilewright.runtime import vm as vm
+    from tilewright.runtime.kernel import kernel as kernel
+    from tilewright.runtime.tensors import as_tensor as as_tensor
+    from tilewright.runtime.torch_op import torch_op as torch_op
 
 __version__ = "0.1.0"
 

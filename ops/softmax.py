@@ -81,7 +81,7 @@ def _setup_context(ctx: Any, inputs: tuple[Any, ...], output: torch.Tensor) -> N
 
 def _backward(ctx: Any, grad: torch.Tensor) -> torch.Tensor:
     (out,) = ctx.saved_tensors
-    product = grad * out
+    product: torch.Tensor = grad * out
     return product - out * product.sum(-1, keepdim=True)
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, overload
 
 from tilewright.frontend.capture import capture
 from tilewright.ir.kernel import Kernel
@@ -243,6 +243,16 @@ def _find_fields(name: str, prefix: str, value: Any) -> tuple[str, ...] | None:
         if found is not None:
             return (field, *found)
     return None
+
+
+@overload
+def kernel(function: Callable[..., Any]) -> KernelFunction: ...
+
+
+@overload
+def kernel(
+    *, configs: Mapping[str, Sequence[Config]] | Sequence[Config]
+) -> Callable[[Callable[..., Any]], KernelFunction]: ...
 
 
 def kernel(

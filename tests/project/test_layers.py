@@ -118,8 +118,8 @@ def find_faults(imports: list[Import]) -> list[str]:
         first = item.target.split(".")[0]
         if first == "":
             faults.append(f"{item.where}: relative import of {item.target}")
-        elif first == "tilewright" and item.late and not item.layer:
-            continue  # the root's lazy re-exports
+        elif first == "tilewright" and (item.late or item.typing_only) and not item.layer:
+            continue  # the root's lazy re-exports, and what type checkers see of them
         elif first == "tilewright":
             layer = find_layer(item.target)
             if layer not in MAY_IMPORT[item.layer]:
