@@ -2,7 +2,7 @@
 //
 // Blocks run on the OpenMP runtime that the process has loaded; tiles are per-thread arrays; `load` packs, `mma` is the
 // micro-kernel, `store` writes with bounds. BM, BN, BK and the element type are constants of the compiled kernel.
-#include "mma.h"
+#include "mma_split.h"
 
 #ifndef TILE
 #define TILE 256, 256, 128
@@ -20,7 +20,11 @@ template <int BM, int BN, int BK, class T>
 static void blocks(const T* a, const T* b, T* c, const int64_t* size, const int64_t* stride, int threads) {
   const int64_t M = size[0], N = size[1], K = size[2];
   const int64_t a0 = stride[0], a1 = stride[1], b0 = stride[2], b1 = stride[3], c0 = stride[4], c1 = stride[5];
+#ifdef SPLIT  // f32 on AMX
+  using Matrix = tw::SplitMatrix<BM, BN, BK>;
+#else
   using Matrix = tw::Matrix<T, BM, BN, BK>;
+#endif
   const int64_t grid_i = (M + BM - 1) / BM, grid_j = (N + BN - 1) / BN;
 #pragma omp parallel num_threads(threads)
   {
