@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import torch
+
 from benchmarks.harness import Row, compare, time_all
 from benchmarks.machine import cpu_name, versions
-
 from examples.matmul import matmul as plain_matmul
 from tilewright.ops import matmul, softmax
 

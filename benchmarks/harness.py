@@ -45,7 +45,7 @@ def time_all(
     warmup: int = 2,
     wait: Callable[[], object] = lambda: None,
 ) -> dict[str, float]:
-    """Median seconds of each contestant; they alternate in every round. `wait` ends a device's work."""
+    """Median seconds of each contestant, alternating; `wait` returns when a device is done."""
     times: dict[str, list[float]] = {name: [] for name in contestants}
     for turn in range(warmup + rounds):
         for name, run in contestants.items():

@@ -8,9 +8,9 @@ import tempfile
 import time
 
 import torch
+
 from benchmarks.harness import Row, compare
 from benchmarks.machine import cpu_name, versions
-
 from examples.elementwise import add
 from examples.matmul import matmul
 
@@ -30,7 +30,7 @@ def measure(rounds: int = 2000) -> list[Row]:
 
 
 def measure_compile(facts: dict[str, str]) -> list[Row]:
-    """Stages of compiling the matmul: capture, passes, codegen, and the builds with a cold cache."""
+    """Stages of compiling the matmul: capture, passes, codegen, build with a cold cache."""
     a, b, c = (torch.randn(256, 256, dtype=torch.bfloat16) for _ in range(3))
     rows: list[Row] = []
     previous = os.environ.get("TILEWRIGHT_CACHE")

@@ -1,4 +1,4 @@
-"""`make bench`: every CPU benchmark, printed as tables and written to benchmarks/results/cpu.csv."""
+"""`make bench`: every CPU benchmark, printed as tables; `--write FILE.csv` keeps the rows."""
 
 from __future__ import annotations
 

@@ -39,7 +39,7 @@ def layer_norm(
     bm: tw.Static = 4,
     bn: tw.Static = 256,
 ):
-    """y[i, j] = (x[i, j] - mean_i) * weight[j] / sqrt(var_i + eps) + bias[j], variance in two sweeps"""
+    """y[i, j] = (x[i, j] - mean_i) * weight[j] / sqrt(variance_i + eps) + bias[j]"""
     i = tw.grid(tw.cdiv(x.shape[0], bm))
     width = x.shape[1]
     total = tw.zeros((bm, 1), tw.f32)

@@ -4,8 +4,8 @@
 
 Accumulates in f32 (i32 for 8-bit integers, f64 for f64). f32 operands are exact unless torch's own
 switch (`torch.set_float32_matmul_precision`) allows tf32 on a GPU. Error bound for the relative
-Frobenius norm: about sqrt(k) * 2^-24 for the sum, plus half a unit in the last place of the result's
-dtype (Higham, Accuracy and Stability of Numerical Algorithms, section 3.5).
+Frobenius norm: about sqrt(k) * 2^-24 for the sum, plus half a unit in the last place of the
+result's dtype (Higham, Accuracy and Stability of Numerical Algorithms, section 3.5).
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ def matmul(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
     """a · b for `a` (..., m, k) and `b` (k, n) or (..., k, n), of one dtype, with any strides.
 
     dtypes f16, bf16, f32, f64 (result of the same dtype), i8 and u8 (result i32). Batches
-    broadcast. Differentiable for floats. Raises `LaunchError` naming the argument that does not fit.
+    broadcast. Differentiable for floats. Raises `LaunchError` naming what does not fit.
     """
     _check(a, b)
     result: torch.Tensor = _op(a, b)

@@ -8,7 +8,7 @@ after each pass, the generated source, the assembler's report and the time of ea
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -57,10 +57,46 @@ class Compiled:
     threads: int = 0
     seconds: dict[str, float] = field(default_factory=dict)
 
+    def launch(self, arguments: Sequence[Any]) -> Any:
+        """Run on `arguments` (tensors and numbers, one per parameter of the tile kernel).
+
+        Unchecked: they must be of the classes that the kernel was compiled for.
+        """
+        shapes = [tuple(getattr(a, "shape", ())) for a in arguments]
+        strides = [tuple(a.stride()) if hasattr(a, "stride") else () for a in arguments]
+        blocks = self.grid(shapes, strides, arguments)
+        tensors = {i: a for i, a in enumerate(arguments) if hasattr(a, "data_ptr")}
+        if blocks == 0:
+            return None
+        words = list_words(self.parameters, shapes, strides, arguments)
+        return self.program.launch(blocks, words, tensors)
+
     @property
     def resources(self) -> Resources | None:
         """The assembler's report, on a CUDA target."""
         return None if self.binary is None else self.binary.resources[self.entry]
+
+
+def list_words(
+    parameters: Sequence[Parameter],
+    shapes: Sequence[tuple[int, ...]],
+    strides: Sequence[tuple[int, ...]],
+    arguments: Sequence[Any],
+) -> list[Any]:
+    """The machine words of one launch, in order."""
+    words: list[Any] = []
+    for parameter in parameters:
+        value = arguments[parameter.argument]
+        match parameter.kind:
+            case "pointer":
+                words.append(value.data_ptr())
+            case "extent":
+                words.append(shapes[parameter.argument][parameter.axis])
+            case "stride":
+                words.append(strides[parameter.argument][parameter.axis])
+            case "scalar":
+                words.append(value)
+    return words
 
 
 def check_way(way: str) -> None:

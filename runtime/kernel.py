@@ -17,7 +17,7 @@ from tilewright.ir.kernel import Kernel
 from tilewright.ir.types import i32, i64
 from tilewright.runtime.arguments import Bound, bind, flatten, read_signature, specialize
 from tilewright.runtime.bindings import torch
-from tilewright.runtime.compile import Compiled, check_way, compile_kernel
+from tilewright.runtime.compile import Compiled, check_way, compile_kernel, list_words
 from tilewright.runtime.errors import LaunchError
 from tilewright.runtime.inspect import show
 from tilewright.runtime.overlap import check_overlap, find_written, may_share
@@ -150,15 +150,8 @@ class KernelFunction:
         scalars = [bound.scalars.get(name, 0) for name in params]
         written = find_written(compiled.tile)
         check_overlap(compiled.tile, params, tensors, written)
-        words: list[Any] = []
-        for parameter in compiled.parameters:
-            match parameter.kind:
-                case "extent":
-                    words.append(shapes[parameter.argument][parameter.axis])
-                case "stride":
-                    words.append(strides[parameter.argument][parameter.axis])
-                case _:
-                    words.append(0)
+        ordered = [s if t is None else t for t, s in zip(tensors, scalars, strict=True)]
+        words = list_words(compiled.parameters, shapes, strides, ordered)
         indexed = list(enumerate(compiled.parameters))
         return Plan(
             compiled,

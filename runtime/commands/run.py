@@ -8,7 +8,6 @@ from typing import Annotated, Any
 import typer
 from rich import print as show
 
-from tilewright.codegen.parameters import Parameter
 from tilewright.ir.kernel import Kernel
 from tilewright.ir.parser import parse_kernel
 from tilewright.ir.printer import print_type
@@ -16,7 +15,7 @@ from tilewright.ir.values import TensorType, Value
 from tilewright.ir.verifier import verify
 from tilewright.runtime.bindings import torch
 from tilewright.runtime.commands.argument_text import describe, parse_arguments
-from tilewright.runtime.compile import Compiled, compile_kernel
+from tilewright.runtime.compile import compile_kernel
 from tilewright.runtime.errors import LaunchError
 from tilewright.runtime.overlap import find_written
 from tilewright.runtime.tensors import PackedTensor, classify
@@ -46,12 +45,7 @@ def run(
 def launch_text(kernel: Kernel, arguments: dict[str, Any], target: str) -> Any:
     """Launch a parsed kernel on named arguments, whose classes must be those of its types."""
     ordered = [_argument(param, arguments) for param in kernel.params]
-    compiled = compile_kernel(kernel, target)
-    shapes = [tuple(getattr(a, "shape", ())) for a in ordered]
-    strides = [a.stride() if hasattr(a, "stride") else () for a in ordered]
-    blocks = compiled.grid(shapes, strides, ordered)
-    tensors = {i: a for i, a in enumerate(ordered) if hasattr(a, "data_ptr")}
-    return compiled.program.launch(blocks, _words(compiled, ordered), tensors)
+    return compile_kernel(kernel, target).launch(ordered)
 
 
 def _argument(param: Value, arguments: dict[str, Any]) -> Any:
@@ -77,22 +71,6 @@ def _fits(have: TensorType, want: TensorType) -> bool:
         and all(w in ("any", h) or (w == "x16B" and h == "0") for h, w in strides)
         and all(w in ("any", h) for h, w in extents)
     )
-
-
-def _words(compiled: Compiled, ordered: list[Any]) -> list[Any]:
-    return [_word(parameter, ordered[parameter.argument]) for parameter in compiled.parameters]
-
-
-def _word(parameter: Parameter, value: Any) -> Any:
-    match parameter.kind:
-        case "pointer":
-            return value.data_ptr()
-        case "extent":
-            return value.shape[parameter.axis]
-        case "stride":
-            return value.stride()[parameter.axis]
-        case "scalar":
-            return value
 
 
 def compare(kernel: Kernel, arguments: dict[str, Any], texts: list[str], seed: int) -> None:
