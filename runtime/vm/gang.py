@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from tilewright.runtime.vm.checks import Checks
 from tilewright.runtime.vm.copies import Copies
 from tilewright.runtime.vm.faults import Fault
 from tilewright.runtime.vm.frame import STORAGE, Frame
@@ -40,7 +41,6 @@ class Gang:
         self.lane_block: Array = np.repeat(np.arange(count), self.block_lanes)
         self.alive: Array = np.zeros(self.n, np.bool_)
         self.cluster_pending: Array = np.zeros(self.n, np.bool_)
-        self.checks: Any = None
         self.exists: Array = np.tile(np.arange(self.block_lanes) < self.threads, count)
         self._specials: dict[str, Array] = {}
         self._constants: dict[tuple[str, bytes], Array] = {}
@@ -54,6 +54,7 @@ class Gang:
         self._make_memories()
         self._make_specials()
         self.copies = Copies(self)
+        self.checks = Checks(self, launch.ledger) if launch.checks != "off" else None
 
     # -- memories ----------------------------------------------------------------------------
 
@@ -79,6 +80,8 @@ class Gang:
         self.local.data[:] = 0
         self.copies.reset()
         self._place_blocks()
+        if self.checks is not None:
+            self.checks.start(first_block)
 
     # -- special registers -------------------------------------------------------------------
 

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from tilewright.runtime.vm.checks import Ledger
 from tilewright.runtime.vm.faults import Fault
 from tilewright.runtime.vm.gang import Gang
 from tilewright.runtime.vm.memory import SHARED_START, Allocation, Arena, Array
@@ -56,6 +57,7 @@ class Launch:
     shared_end: int = 0
     local_size: int = 0
     spins: bool = False
+    ledger: Ledger = field(default_factory=Ledger)
     rng: np.random.Generator = field(default_factory=np.random.default_rng)
 
     def variable(self, name: str) -> Variable | None:

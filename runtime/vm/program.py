@@ -49,6 +49,11 @@ class Program:
     counts: dict[int, int] = field(default_factory=dict)
     leaders: set[int] = field(default_factory=set)
     variables: dict[str, Variable] = field(default_factory=dict)
+    pcs: dict[int, int] = field(default_factory=dict)
+
+    def pc_of(self, ins: Instruction) -> int:
+        """The program counter of one of the program's own instructions."""
+        return self.pcs[id(ins)]
 
     def place(self, pc: int) -> Place:
         """The place of an instruction, for messages."""
@@ -81,6 +86,7 @@ def link(module: Module, entry: str) -> Program:
     for reached in _reachable(module, function):
         _append(program, reached)
     program.leaders.add(len(program.instructions))
+    program.pcs = {id(ins): pc for pc, ins in enumerate(program.instructions)}
     _number_registers(program)
     return program
 

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
+
+from tilewright.runtime.vm.instructions.mma import form_of
 
 if TYPE_CHECKING:
     from tilewright.runtime.vm.launch import Launch
@@ -43,6 +46,53 @@ class Report:
             classes[classify(self._launch.program.instructions[pc].opcode)] += count
         self.counters["instructions"] = dict(sorted(classes.items()))
         self.counters["issued"] = sum(classes.values())
+        self._collect_flops(issued)
+        if self._launch.checks != "off":
+            self._collect_traffic()
+            self.races = list(self._launch.ledger.log.races.values())
+            self.warnings = list(self._launch.ledger.notices.values())
+
+    def _collect_flops(self, issued: Counter[int]) -> None:
+        flops: Counter[str] = Counter()
+        for pc, count in issued.items():
+            ins = self._launch.program.instructions[pc]
+            if ins.opcode == "mma":
+                form = form_of(ins)
+                flops[form.a] += count * form.flops
+        self.counters["mma_flops"] = dict(flops)
+
+    def _collect_traffic(self) -> None:
+        module = self._launch.program.module
+        lines = {k: v for k, v in self._launch.ledger.traffic.lines.items() if v.bytes}
+        shared = [v for v in lines.values() if v.space == "shared"]
+        globals_ = [v for v in lines.values() if v.space == "global"]
+        moved, asked = 32 * sum(v.sectors for v in globals_), sum(v.bytes for v in globals_)
+        requests = sum(v.requests for v in globals_)
+        self.counters["global"] = {
+            "requests": requests,
+            "sectors": moved // 32,
+            "ideal_sectors": sum(v.ideal_sectors for v in globals_),
+            "bytes": asked,
+            "efficiency": asked / moved if moved else 1.0,
+            "sectors_per_request": moved / 32 / requests if requests else 0.0,
+        }
+        self.counters["shared"] = {
+            "requests": sum(v.requests for v in shared),
+            "bytes": sum(v.bytes for v in shared),
+            "wavefronts": sum(v.wavefronts for v in shared),
+            "ideal_wavefronts": sum(v.ideal_wavefronts for v in shared),
+            "bank_conflicts": sum(v.conflicts for v in shared),
+        }
+        self.counters["bytes"] = {
+            path: sum(v.bytes for v in globals_ if (v.kind == "cp.async") == (path == "cp.async"))
+            for path in ("plain", "cp.async")
+        }
+        self.counters["local_bytes"] = sum(v.bytes for v in lines.values() if v.space == "local")
+        self.counters["lines"] = [
+            {"line": line, "text": module.lines[line - 1].strip(), **asdict(record),
+             "efficiency": record.efficiency, "bank_conflicts": record.conflicts}
+            for (line, _), record in sorted(lines.items())
+        ]  # fmt: skip
 
     def to_json(self) -> str:
         """Everything as JSON."""
@@ -59,14 +109,32 @@ class Report:
         )
 
     def __str__(self) -> str:
-        lines = [
-            f"{self.entry}: {self.steps:,} steps, {self.counters.get('issued', 0):,} warp instructions"
-        ]
-        for name, count in self.counters.get("instructions", {}).items():
-            lines.append(f"  {name:<10} {count:>12,}")
-        lines.extend(f"race: {race}" for race in self.races)
+        counters = self.counters
+        lines = [f"{self.entry}: {self.steps:,} steps, {counters.get('issued', 0):,} warp instructions"]
+        for name, count in counters.get("instructions", {}).items():
+            lines.append(f"  {name:<12} {count:>14,}")
+        for kind, flops in counters.get("mma_flops", {}).items():
+            lines.append(f"  mma {kind:<8} {flops:>14,} flops")
+        if "global" in counters:
+            lines.extend(self._traffic_lines())
+        lines.extend(str(race) for race in self.races)
         lines.extend(f"warning: {warning}" for warning in self.warnings)
         return "\n".join(lines)
+
+    def _traffic_lines(self) -> list[str]:
+        g, s = self.counters["global"], self.counters["shared"]
+        lines = [
+            f"  global: {g['requests']:,} requests, {g['sectors']:,} sectors, {g['bytes']:,} bytes, "
+            f"efficiency {g['efficiency']:.0%}",
+            f"  shared: {s['requests']:,} requests, {s['wavefronts']:,} wavefronts, "
+            f"{s['bank_conflicts']:,} of them bank conflicts",
+        ]
+        worst = [r for r in self.counters["lines"] if r["bank_conflicts"] or r["efficiency"] < 0.5]
+        for record in sorted(worst, key=lambda r: r["efficiency"])[:8]:
+            lines.append(
+                f"    {record['efficiency']:>4.0%} at PTX line {record['line']}: {record['text']}"
+            )
+        return lines
 
 
 _CLASSES = {

@@ -255,12 +255,28 @@ def _store(ins: Instruction, frame: Frame) -> Any:
 
     def step(mask: Array | None) -> None:
         offsets = locate()
-        if check is not None:
-            check(space, offsets, mask)
+        twice = check(space, offsets, mask) if check is not None else None
         np.right_shift(offsets, shift, units)
-        view[units if mask is None else units[mask]] = take(mask)
+        places = units if mask is None else units[mask]
+        view[places] = take(mask)
+        if twice is not None:
+            _compare(ins, frame, (view, places, take(mask)), twice, space, mask)
 
     return _with_bounds(ins, frame, step)
+
+
+def _compare(
+    ins: Instruction, frame: Frame, stored: Any, twice: Array, space: str, mask: Array | None
+) -> None:
+    """Lanes that wrote to one place in one step must have written one value."""
+    view, places, values = stored
+    lost = twice & (view[places] != values)
+    if lost.any():
+        loser = int(np.flatnonzero(lost)[0])
+        winner = int(np.flatnonzero(places == places[loser])[-1])
+        lanes = np.arange(frame.low, frame.high) if mask is None else np.flatnonzero(mask) + frame.low
+        offset = int(places[loser]) * view.dtype.itemsize
+        frame.gang.checks.conflict(ins, (int(lanes[loser]), int(lanes[winner])), offset, space)
 
 
 def _scatter_generic(frame: Frame, parts: Any, size: int, take: Any, check: Any) -> Any:

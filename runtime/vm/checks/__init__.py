@@ -1,0 +1,296 @@
+"""All checks of a gang behind one object: bounds, traffic counters, races, uninitialised memory."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from tilewright.runtime.vm.checks.bounds import Bounds
+from tilewright.runtime.vm.checks.clocks import COPIES, Clocks
+from tilewright.runtime.vm.checks.detector import Accessors, Detector, Log
+from tilewright.runtime.vm.checks.races import Access, Notice, Race
+from tilewright.runtime.vm.checks.shadow import Region
+from tilewright.runtime.vm.checks.traffic import Traffic
+from tilewright.runtime.vm.copies import Copy
+from tilewright.runtime.vm.frame import Frame
+from tilewright.runtime.vm.memory import GLOBAL, Array
+from tilewright.runtime.vm.records import Instruction
+
+_STRONG = {"volatile", "relaxed", "acquire", "release", "acq_rel", "mmio"}
+_VERBS = {"read": "read", "write": "write", "atomic": "atomic"}
+
+
+class Checks:
+    """What is checked and counted; `shared_state` outlives gangs (one per launch)."""
+
+    def __init__(self, gang: Any, ledger: Ledger) -> None:
+        self.gang, self.ledger = gang, ledger
+        self.detector = Detector(gang, ledger.log)
+        self.lane_warp: Array = np.arange(gang.n) // 32
+        self.lane_lane: Array = np.arange(gang.n) % 32
+
+    @property
+    def clocks(self) -> Clocks:
+        """The clocks of the gang's warps."""
+        return self.detector.clocks
+
+    def start(self, first_block: int) -> None:
+        """The gang begins a new set of blocks."""
+        ledger = self.ledger
+        clocks = self.clocks
+        ledger.earlier |= ledger.released
+        ledger.log.gangs.append((ledger.next_agent, first_block, clocks.warps))
+        self.detector.start(ledger.next_agent, len(ledger.log.pcs))
+        ledger.next_agent += clocks.agents
+
+    # -- accesses ----------------------------------------------------------------------------
+
+    def bind_access(
+        self, ins: Instruction, frame: Frame, kind: str, size: int, what: str = ""
+    ) -> Callable[[str, Array, Array | None], Any]:
+        """`check(space, offsets, mask)` of a synchronous access; see `Detector.access` for the result."""
+        bounds = Bounds(ins, frame, kind, size)
+        traffic, pc = self.ledger.traffic, self.gang.program.pc_of(ins)
+        strong = kind == "atomic" or bool(_STRONG & set(ins.mods))
+        everybody = self._accessors(frame, None)
+        text = what or f"{_VERBS[kind]} of {size} bytes"
+        lines = {s: traffic.line(ins.line, s, kind) for s in ("global", "shared", "local")}
+        order = self._bind_order(ins, frame, kind)
+
+        def check(space: str, offsets: Array, mask: Array | None) -> Any:
+            active = offsets if mask is None else offsets[mask]
+            bounds.check(space, offsets, active, mask)
+            lanes = None if mask is None else np.flatnonzero(mask)
+            traffic.count(lines[space], active, lanes, size)
+            if space == "local":
+                return None
+            who = everybody if mask is None else self._accessors(frame, mask)
+            if order is not None:
+                order(space, active, who)
+            return self._access(space, active, who, size, kind, pc, text, strong)
+
+        return check
+
+    def _access(
+        self, space: str, active: Array, who: Accessors, size: int, kind: str, pc: int, text: str,
+        strong: bool, agent: Any = 0,
+    ) -> Any:  # fmt: skip
+        detector = self.detector
+        access = "read" if kind == "read" else "write"
+        if space == "shared":
+            if kind == "read" or kind == "atomic":
+                self._check_initialized(active, size, pc)
+            return detector.access(
+                detector.shared, active, who, size, kind=access, pc=pc, what=text, strong=strong,
+                agent=agent,
+            )  # fmt: skip
+        found = None
+        for region, chosen in self.ledger.regions(self.gang, active, size):
+            part = who if chosen is None else Accessors(who.warps[chosen], who.lanes[chosen])
+            found = detector.access(
+                region, active if chosen is None else active[chosen], part, size,
+                kind=access, pc=pc, what=text, strong=strong, agent=agent,
+            )  # fmt: skip
+            if chosen is not None:
+                found = None
+        return found
+
+    def _accessors(self, frame: Frame, mask: Array | None) -> Accessors:
+        warps, lanes = (x[frame.low : frame.high] for x in (self.lane_warp, self.lane_lane))
+        return Accessors(warps, lanes) if mask is None else Accessors(warps[mask], lanes[mask])
+
+    def _check_initialized(self, active: Array, size: int, pc: int) -> None:
+        region = self.detector.shared
+        cells = active // region.grain
+        per = size // region.grain
+        if per > 1:
+            cells = cells[:, None] + np.arange(per)
+        if not region.writes[cells].all():
+            self.ledger.notice(
+                "uninitialised", "reads shared memory that nothing has written", self.gang.program, pc
+            )
+
+    def conflict(self, ins: Instruction, lanes: tuple[int, int], offset: int, space: str) -> None:
+        """Two lanes (of the gang) wrote different values to one place in one step."""
+        pc, program = self.gang.program.pc_of(ins), self.gang.program
+        address = offset + GLOBAL if space == "global" else offset % self.gang.segment
+        if lanes[0] // 32 == lanes[1] // 32:
+            message = f"lanes write different values to {space} {address:#x} in one step"
+            self.ledger.notice("conflicting write", message, program, pc)
+            return
+        sides = []
+        for lane in lanes:
+            block, warp, within = self.gang.who(lane)
+            sides.append(Access("write", program.place(pc), block, warp, within))
+        missing = "an order: nothing lets one write come before the other"
+        race = Race(space, address, sides[0], sides[1], missing)
+        self.ledger.log.races.setdefault((pc, pc, "w"), race)
+
+    # -- asynchronous copies -----------------------------------------------------------------
+
+    def bind_copy(self, ins: Instruction, frame: Frame, size: int) -> Callable[[Copy, Array | None], None]:
+        """`check(copy, mask)` of a cp.async."""
+        reads, writes = Bounds(ins, frame, "read", size), Bounds(ins, frame, "write", size)
+        traffic, pc = self.ledger.traffic, self.gang.program.pc_of(ins)
+        source = traffic.line(ins.line, "global", "cp.async")
+        target = traffic.line(ins.line, "shared", "cp.async")
+
+        def check(copy: Copy, mask: Array | None) -> None:
+            full = np.zeros(frame.n, np.int64)
+            chosen: Any = slice(None) if mask is None else mask
+            full[chosen] = copy.target
+            writes.check("shared", full, copy.target, mask)
+            traffic.count(target, copy.target, copy.lanes - frame.low, size)
+            warps, lanes = self.lane_warp[copy.lanes], self.lane_lane[copy.lanes]
+            who = Accessors(warps, lanes)
+            self._check_source(reads, copy, mask, who, pc, source)
+            self._access("shared", copy.target, who, size, "write", pc, "cp.async write", False, COPIES)
+            copy.agent = self.clocks.time
+
+        return check
+
+    def _check_source(
+        self, bounds: Bounds, copy: Copy, mask: Array | None, who: Accessors, pc: int, line: Any
+    ) -> None:
+        """The bytes that are read: lanes that read none may hold any address."""
+        frame = bounds.frame
+        offsets, lanes = copy.source, copy.lanes - frame.low
+        if copy.valid is not None:
+            reading = copy.valid > 0
+            if not reading.any():
+                return
+            offsets, lanes = offsets[reading], lanes[reading]
+            who = Accessors(who.warps[reading], who.lanes[reading])
+            if (copy.valid[reading] < copy.size).any():
+                self._check_partial(bounds, offsets, lanes, who, (copy.valid[reading], pc))
+                return
+        full, chosen = np.zeros(frame.n, np.int64), np.zeros(frame.n, np.bool_)
+        full[lanes], chosen[lanes] = offsets, True
+        bounds.check("global", full, offsets, chosen)
+        self.ledger.traffic.count(line, offsets, lanes, copy.size)
+        self._access(
+            "global", offsets, who, copy.size, "read", pc, "cp.async read", False, COPIES
+        )
+
+    def _check_partial(
+        self, bounds: Bounds, starts: Array, lanes: Array, who: Accessors, at: tuple[Array, int]
+    ) -> None:
+        """Lanes that read fewer bytes than they write: in units that divide every count."""
+        counts, pc = at
+        unit = int(np.gcd.reduce(counts) & -np.gcd.reduce(counts))
+        arena, frame = self.gang.launch.arena, bounds.frame
+        single = Bounds(bounds.ins, frame, "read", unit)
+        for start, count, lane in zip(starts, counts, lanes, strict=True):
+            if arena.holds(int(start), int(start + count)) is None:
+                mask = np.arange(frame.n) == lane
+                single.fail("out of bounds", "global", np.full(frame.n, start + count - unit), mask)
+        inside = np.arange(0, 16, unit) < counts[:, None]
+        places = (starts[:, None] + np.arange(0, 16, unit))[inside]
+        owners = np.repeat(np.arange(len(starts)), counts // unit)
+        spread = Accessors(who.warps[owners], who.lanes[owners])
+        self._access("global", places, spread, unit, "read", pc, "cp.async read", False, COPIES)
+
+    def copy_waited(self, copy: Copy) -> None:
+        """The issuing lanes waited for a copy."""
+        if copy.agent is not None:
+            warps = np.unique(self.lane_warp[copy.lanes])
+            self.clocks.wait(COPIES, warps, np.full(len(warps), copy.agent))
+
+    # -- edges -------------------------------------------------------------------------------
+
+    def barrier(self, arriving: Array, waiting: Array) -> None:
+        """A block (or cluster) barrier completed."""
+        if arriving.all() and waiting.all():
+            self.clocks.barrier_everywhere()
+            return
+        arrived = np.unique(self.lane_warp[arriving])
+        self.clocks.barrier(arrived, np.unique(self.lane_warp[waiting]))
+
+    def warp_barrier(self, frame: Frame, active: Array | None, members: Array) -> None:
+        """bar.warp.sync."""
+        lanes = np.arange(frame.n) if active is None else np.flatnonzero(active)
+        self.clocks.warp_barrier(np.unique(lanes // 32) + frame.low // 32)
+
+    def fence(self, ins: Instruction, frame: Frame, mask: Array | None) -> None:
+        """membar, fence: for acquire and release patterns through relaxed accesses."""
+        if "proxy" in ins.mods or "mbarrier_init" in ins.mods:
+            return
+        lanes = np.arange(frame.n) if mask is None else np.flatnonzero(mask)
+        self.clocks.fence(np.unique(lanes // 32) + frame.low // 32)
+
+    def _bind_order(self, ins: Instruction, frame: Frame, kind: str) -> Any:
+        """Release and acquire through strong accesses; None for plain ones."""
+        mods = set(ins.mods)
+        if kind != "atomic" and not _STRONG & mods:
+            return None
+        writes = ins.opcode in ("st", "red", "atom")
+        reads = ins.opcode in ("ld", "atom")
+        releases = bool({"release", "acq_rel"} & mods)
+        acquires = bool({"acquire", "acq_rel"} & mods)
+        clocks = self.clocks
+
+        def order(space: str, offsets: Array, who: Accessors) -> None:
+            if not releases and not clocks.fenced and not clocks.released and not self.ledger.earlier:
+                return
+            places = dict.fromkeys(zip(who.warps.tolist(), offsets.tolist(), strict=True))  # in order
+            for warp, offset in places:
+                key = (space, offset)
+                if reads and key in self.ledger.earlier:
+                    clocks.past[warp] = True
+                found = clocks.released.get(key)
+                if found is not None and reads:
+                    self._acquire(warp, found, acquires)
+                if writes and (releases or warp in clocks.fenced):
+                    self.ledger.released.add(key)
+                    clocks.release(key, clocks.snapshot(warp) if releases else clocks.fenced[warp])
+
+        return order
+
+    def _acquire(self, warp: int, clock: Array, now: bool) -> None:
+        clocks = self.clocks
+        if now:
+            clocks.acquire(warp, clock)
+        else:
+            before = clocks.acquiring.get(warp)
+            clocks.acquiring[warp] = clock.copy() if before is None else np.maximum(before, clock)
+
+
+class Ledger:
+    """What all gangs of a launch write to: the log, the counters, shadows of global memory, notices."""
+
+    def __init__(self) -> None:
+        self.log = Log()
+        self.traffic = Traffic()
+        self.next_agent = 1
+        self.released: set[tuple[str, int]] = set()  # places that this and earlier gangs released
+        self.earlier: set[tuple[str, int]] = set()  # those of earlier gangs
+        self.shadows: dict[int, Region] = {}
+        self.notices: dict[tuple[str, int], Notice] = {}
+
+    def regions(self, gang: Any, offsets: Array, size: int) -> list[tuple[Region, Array | None]]:
+        """The shadow regions of global offsets (nearly always one)."""
+        arena = gang.launch.arena
+        low, high = int(np.minimum.reduce(offsets)), int(np.maximum.reduce(offsets))
+        found = arena.holds(low, high + size)
+        if found is not None:
+            return [(self._region(found.address - GLOBAL, found.name, found.size), None)]
+        index = np.searchsorted(np.array(arena.starts), offsets, side="right") - 1
+        result: list[tuple[Region, Array | None]] = []
+        for number in np.unique(index):
+            allocation = arena.allocations[int(number)]
+            region = self._region(allocation.address - GLOBAL, allocation.name, allocation.size)
+            result.append((region, index == number))
+        return result
+
+    def _region(self, base: int, name: str, size: int) -> Region:
+        region = self.shadows.get(base)
+        if region is None:
+            region = self.shadows[base] = Region(name, base, size, 0)
+        return region
+
+    def notice(self, kind: str, message: str, program: Any, pc: int) -> None:
+        """A warning, once per instruction."""
+        if (kind, pc) not in self.notices:
+            self.notices[kind, pc] = Notice(kind, message, program.place(pc))

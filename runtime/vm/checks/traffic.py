@@ -1,0 +1,113 @@
+"""Counters of memory traffic, per access line: sectors of global requests, wavefronts of shared ones.
+
+A global request of a warp moves the 32-byte sectors that it touches. A shared request is served in phases (32 lanes of
+up to 4 bytes, 16 of 8, 8 of 16); each phase takes as many wavefronts as the fullest of the 32 four-byte banks has
+different words. Patterns repeat in loops, so results are remembered by the pattern of offsets.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from tilewright.runtime.vm.memory import Array
+
+
+@dataclass
+class Line:
+    """What one PTX line did."""
+
+    space: str
+    kind: str
+    requests: int = 0
+    bytes: int = 0
+    sectors: int = 0
+    ideal_sectors: int = 0
+    wavefronts: int = 0
+    ideal_wavefronts: int = 0
+
+    @property
+    def efficiency(self) -> float:
+        """Requested bytes over moved bytes (global), ideal over actual wavefronts (shared)."""
+        if self.space == "global":
+            return self.bytes / (32 * self.sectors) if self.sectors else 1.0
+        return self.ideal_wavefronts / self.wavefronts if self.wavefronts else 1.0
+
+    @property
+    def conflicts(self) -> int:
+        """Wavefronts beyond the ideal: bank conflicts."""
+        return self.wavefronts - self.ideal_wavefronts
+
+
+def count_sectors(offsets: Array, warps: Array, size: int) -> tuple[int, int]:
+    """Sectors that the warps' requests touch, and the fewest that could hold as many different bytes."""
+    unit = min(size, 32)
+    first = offsets // 32
+    last = (offsets + size - 1) // 32
+    sectors = np.concatenate([first, last[last != first]])
+    owners = np.concatenate([warps, warps[last != first]])
+    touched = len(np.unique(owners * (1 << 44) + sectors))
+    places = np.unique(warps * (1 << 48) + offsets)
+    ideal = np.bincount(places >> 48) * unit
+    return touched, int((-(-ideal // 32)).sum())
+
+
+def count_wavefronts(offsets: Array, lanes: Array, size: int) -> tuple[int, int]:
+    """Wavefronts of shared accesses, and the phases that would suffice without conflicts."""
+    per_phase = {8: 16, 16: 8}.get(size, 32)
+    phases = lanes // per_phase
+    words = (offsets >> 2)[:, None] + np.arange(max(size // 4, 1))
+    keys = np.unique(phases[:, None] * (1 << 32) + words)
+    phase, bank = keys >> 32, keys & 31
+    counts = np.bincount(phase * 32 + bank, minlength=(int(phase.max()) + 1) * 32).reshape(-1, 32)
+    return int(counts.max(axis=1).sum()), len(np.unique(phases))
+
+
+class Traffic:
+    """The lines of a launch."""
+
+    def __init__(self) -> None:
+        self.lines: dict[tuple[int, str], Line] = {}
+        self.memory: dict[tuple[int, str, int, bytes], tuple[int, int, int]] = {}
+        self.copied: dict[str, int] = {"plain": 0, "cp.async": 0, "bulk": 0}
+
+    def line(self, line: int, space: str, kind: str) -> Line:
+        """The record of a PTX line and space."""
+        found = self.lines.get((line, space))
+        if found is None:
+            found = self.lines[line, space] = Line(space, kind)
+        return found
+
+    def count(self, record: Line, offsets: Array, lanes: Array | None, size: int) -> None:
+        """Adds one step; `lanes` are the lanes of the offsets (None: 0, 1, 2, …)."""
+        record.bytes += size * len(offsets)
+        if record.space == "local":
+            return
+        base = int(offsets[0]) & ~127
+        shape = b"" if lanes is None else lanes.tobytes()
+        key = (size, record.space, len(offsets), (offsets - base).tobytes() + shape)
+        known = self.memory.get(key)
+        if known is None:
+            known = self.memory[key] = self._measure(record.space, offsets - base, lanes, size)
+            if len(self.memory) > 20_000:
+                self.memory.clear()
+        requests, moved, ideal = known
+        record.requests += requests
+        if record.space == "global":
+            record.sectors += moved
+            record.ideal_sectors += ideal
+        else:
+            record.wavefronts += moved
+            record.ideal_wavefronts += ideal
+
+    def _measure(
+        self, space: str, offsets: Array, lanes: Array | None, size: int
+    ) -> tuple[int, int, int]:
+        if lanes is None:
+            lanes = np.arange(len(offsets))
+        warps = lanes // 32
+        requests = len(np.unique(warps))
+        if space == "global":
+            return requests, *count_sectors(offsets + (1 << 40), warps, size)
+        return requests, *count_wavefronts(offsets + (1 << 20), lanes, size)

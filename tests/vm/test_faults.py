@@ -1,0 +1,137 @@
+"""Faults name the place: out of bounds, misaligned, deadlock, divergence, trap, assert, bad launches."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+
+from tilewright.runtime import vm
+
+Compile = Callable[..., str]
+
+COPY = r"""
+extern "C" __global__ void k(const float* a, float* b, int shift) {
+  int i = blockIdx.x * blockDim.x + threadIdx.x;
+  b[i] =
+      a[i + shift];
+}"""
+
+
+def test_reads_past_the_end_name_line_block_warp_lanes_and_argument(compile_ptx: Compile) -> None:
+    a, b = np.ones(256, "f"), np.zeros(256, "f")
+    with pytest.raises(vm.Fault) as caught:
+        vm.run(compile_ptx(COPY), "k", 4, 64, [a, b, 3])
+    fault = caught.value
+    assert fault.kind == "out of bounds"
+    assert fault.block == (3, 0, 0) and fault.warp == 1 and fault.lanes == (29, 30, 31)
+    assert fault.source == "/k.cu:5"
+    assert "ld.global" in str(fault) and "k_param_0" in str(fault) and "at byte 1024" in str(fault)
+    assert (b == 0).all(), "the arguments keep their contents"
+    vm.run(compile_ptx(COPY), "k", 4, 64, [a, b, 0])
+    assert (b == 1).all()
+
+
+def test_neighbouring_arguments_do_not_hide_an_overrun(compile_ptx: Compile) -> None:
+    both = np.zeros(512, "f")
+    with pytest.raises(vm.Fault, match="out of bounds"):
+        vm.run(compile_ptx(COPY), "k", 4, 64, [both[:256], both[256:], 1])
+
+
+def test_null_and_misaligned_pointers(compile_ptx: Compile) -> None:
+    ptx = compile_ptx(r"""
+extern "C" __global__ void k(char* a, int by) { *(int*)(a + by) = 1; }
+extern "C" __global__ void z(char** a) { *a[0] = 1; }""")
+    with pytest.raises(vm.Fault, match="misaligned"):
+        vm.run(ptx, "k", 1, 1, [np.zeros(64, np.uint8), 2])
+    with pytest.raises(vm.Fault, match="null pointer"):
+        vm.run(ptx, "z", 1, 1, [np.zeros(1, np.uint64)])
+
+
+def test_shared_memory_has_its_bounds(compile_ptx: Compile) -> None:
+    ptx = compile_ptx(r"""
+extern "C" __global__ void k(int* o, int i) {
+  extern __shared__ int s[]; s[threadIdx.x + i] = 1; __syncthreads(); o[0] = s[i]; }""")
+    vm.run(ptx, "k", 1, 32, [np.zeros(1, np.int32), 0], shared=128)
+    for i in (1, -1):
+        with pytest.raises(vm.Fault, match="shared memory"):
+            vm.run(ptx, "k", 1, 32, [np.zeros(1, np.int32), i], shared=128)
+
+
+def test_uninitialised_shared_memory_is_a_warning(compile_ptx: Compile) -> None:
+    ptx = compile_ptx(r"""
+extern "C" __global__ void k(int* o) {
+  __shared__ int s[64]; if (threadIdx.x < 63) s[threadIdx.x] = 1; __syncthreads();
+  o[threadIdx.x] = s[threadIdx.x]; }""")
+    report = vm.run(ptx, "k", 1, 64, [np.zeros(64, np.int32)])
+    assert [w.kind for w in report.warnings] == ["uninitialised"]
+
+
+def test_a_barrier_that_not_all_reach_is_a_deadlock(compile_ptx: Compile) -> None:
+    ptx = compile_ptx(r"""
+extern "C" __global__ void k(int* o) {
+  if (threadIdx.x < 64) asm volatile("bar.sync 3, 128;");
+  o[0] = 1; }""")
+    with pytest.raises(vm.Fault, match=r"deadlock: warps \[0, 1\] of block .* barrier 3 where 64 of 128"):
+        vm.run(ptx, "k", 1, 96, [np.zeros(1, np.int32)])
+
+
+def test_named_barriers_let_warps_hand_over(compile_ptx: Compile) -> None:
+    ptx = compile_ptx(r"""
+extern "C" __global__ void k(int* o) {
+  __shared__ int s[32];
+  for (int i = 0; i < 5; i++) {
+    if (threadIdx.x < 32) {
+      s[threadIdx.x] = i * threadIdx.x;
+      asm volatile("bar.arrive 1, 64;" ::: "memory"); asm volatile("bar.sync 2, 64;" ::: "memory");
+    } else {
+      asm volatile("bar.sync 1, 64;" ::: "memory"); o[i * 32 + threadIdx.x - 32] = s[threadIdx.x - 32];
+      asm volatile("bar.arrive 2, 64;" ::: "memory");
+    }
+  }
+}""")
+    o = np.zeros((5, 32), np.int32)
+    report = vm.run(ptx, "k", 1, 64, [o])
+    np.testing.assert_array_equal(o, np.arange(5)[:, None] * np.arange(32))
+    assert report.races == []
+
+
+def test_trap_and_assert(compile_ptx: Compile) -> None:
+    ptx = compile_ptx(r"""
+extern "C" __global__ void t(int* o) { if (o[threadIdx.x] == 7) __trap(); }
+extern "C" __global__ void a(int* o) { assert(o[threadIdx.x] != 7); }""")
+    o = np.arange(64, dtype=np.int32)
+    with pytest.raises(vm.Fault) as caught:
+        vm.run(ptx, "t", 1, 64, [o])
+    assert caught.value.kind == "trap" and caught.value.lanes == (7,)
+    with pytest.raises(vm.Fault, match=r"k.cu:3: assertion `o\[threadIdx.x\] != 7` failed"):
+        vm.run(ptx, "a", 1, 64, [o])
+
+
+def test_unknown_instructions_are_named() -> None:
+    ptx = """.version 8.0
+.target sm_80
+.address_size 64
+.visible .entry k() {
+  .reg .b32 %r<3>;
+  frobnicate.u32 %r1, %r2;
+  ret;
+}"""
+    with pytest.raises(vm.Fault, match=r"frobnicate\.u32(.|\n)*PTX line 6"):
+        vm.run(ptx, "k", 1, 1, [])
+
+
+def test_launches_that_cannot_be(compile_ptx: Compile) -> None:
+    ptx = compile_ptx(COPY)
+    a = np.zeros(4, "f")
+    with pytest.raises(vm.Fault, match="3 arguments, got 2"):
+        vm.run(ptx, "k", 1, 1, [a, a])
+    with pytest.raises(vm.Fault, match="it has: k"):
+        vm.run(ptx, "nope", 1, 1, [])
+    with pytest.raises(vm.Fault, match="1,024"):
+        vm.run(ptx, "k", 1, 2048, [a, a, 0])
+    with pytest.raises(vm.Fault, match="got a float"):
+        vm.run(ptx, "k", 1, 1, [a, a, 0.5])
+    with pytest.raises(ValueError, match="checks"):
+        vm.run(ptx, "k", 1, 1, [a, a, 0], checks="some")
