@@ -65,6 +65,11 @@ class TensorType:
     def rank(self) -> int:
         return len(self.strides)
 
+    @property
+    def fast_axis(self) -> int:
+        """The last axis whose elements are neighbours in memory; the last one where none are."""
+        return max((a for a, s in enumerate(self.strides) if s == "1"), default=self.rank - 1)
+
 
 @dataclass(frozen=True)
 class BufferType:

@@ -32,6 +32,11 @@ def stored_type(dtype: DType) -> str:
     return _FLOAT.get(dtype.name, "unsigned char")
 
 
+def pointed_type(dtype: DType) -> str:
+    """What a pointer to a tensor points to: elements, or bytes where several share one."""
+    return "unsigned char" if dtype.bits < 8 else stored_type(dtype)
+
+
 def integer_type(bits: int, signed: bool) -> str:
     """The C integer of `bits` bits."""
     name = _INTEGER[bits]

@@ -24,6 +24,7 @@ from typing import Any, TypeVar
 from tilewright.codegen.cuda.elements import (
     float_literal,
     literal,
+    pointed_type,
     read_number,
     stored_type,
     write_number,
@@ -100,6 +101,7 @@ class Emitter:
     tensors: dict[Value, TensorNames] = field(default_factory=dict)
     needed: set[str] = field(default_factory=set)
     tables: dict[DType, str] = field(default_factory=dict)
+    globals: list[str] = field(default_factory=list)
     files: dict[str, str] = field(default_factory=dict)
     loops: list[tuple[Value, ...]] = field(default_factory=list)
     gridded: bool = False
@@ -303,7 +305,7 @@ def emit_cuda(kernel: Kernel, target: Target) -> CudaSource:
         e.lines.insert(0, "    extern __shared__ __align__(1024) unsigned char tw_shared[];")
     e.body(kernel.body)
     head = f'extern "C" __global__ void __launch_bounds__({threads}, 1) {entry}({declared}) {{'
-    tables = "".join(_print_table(e, dtype) for dtype in e.tables)
+    tables = "".join((*(_print_table(e, dtype) for dtype in e.tables), *e.globals))
     layouts = "".join(f"// {line}\n" for line in e.printer.layouts())
     body = "\n".join((head, *e.lines, "}")) + "\n"
     text = print_prelude(e.needed) + tables + layouts + body
@@ -325,7 +327,7 @@ def _declare_parameter(e: Emitter, word: Parameter) -> str:
         strides = tuple("1" if s == "1" else "0" for s in kind.strides)
         e.tensors[value] = TensorNames(name, ("1",) * kind.rank, strides, constant)
         e.values[value] = name
-        pointee = stored_type(kind.dtype)
+        pointee = pointed_type(kind.dtype)
         return f"const {pointee} *__restrict__ {name}" if constant else f"{pointee} *{name}"
     old = e.tensors[value]
     field_name = "extents" if word.kind == "extent" else "strides"

@@ -44,7 +44,7 @@ class Region:
     @property
     def axis(self) -> int:
         """The axis whose elements are neighbours in memory."""
-        return fast_axis(tensor_type(self.tensor))
+        return tensor_type(self.tensor).fast_axis
 
     @property
     def row_end_inside(self) -> bool:
@@ -52,11 +52,6 @@ class Region:
         if self.vector == 1 or not self.bounds[self.axis]:
             return False
         return not (tensor_type(self.tensor).extents[self.axis] == "x16" and 16 % self.vector == 0)
-
-
-def fast_axis(kind: TensorType) -> int:
-    """The last axis of stride 1; the last axis where none has (vectors are 1 element then)."""
-    return max((a for a, s in enumerate(kind.strides) if s == "1"), default=kind.rank - 1)
 
 
 @dataclass(frozen=True)

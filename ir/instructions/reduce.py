@@ -8,9 +8,16 @@ from typing import Any
 import numpy as np
 
 from tilewright.ir.diagnostics import ShapeError, TypeMismatch
-from tilewright.ir.instruction import ANY, Instruction, attribute, instruction, operand
+from tilewright.ir.instruction import (
+    ANY,
+    FROM_LAID_OUT,
+    Instruction,
+    attribute,
+    instruction,
+    operand,
+)
 from tilewright.ir.numeric import Array, round_to
-from tilewright.ir.values import TileType, Type, Value, element_type, shape_of
+from tilewright.ir.values import TileType, Type, Value, element_type, shape_of, tile_type
 
 REDUCE: dict[str, Callable[..., Any]] = {
     "sum": np.sum,
@@ -45,3 +52,42 @@ class Reduce(Instruction):
         with np.errstate(all="ignore"):
             found = np.asarray(REDUCE[self.op](operand, axis=self.axis, keepdims=True))
         return round_to(element_type(self.operand), found)
+
+
+@instruction("reduce.parts", phases=FROM_LAID_OUT)
+class ReduceParts(Instruction):
+    """result[.., w, ..] = combine over those i that warp w holds, of operand[.., i, ..]
+
+    The first half of a reduction across warps: w counts the warps over which the operand's layout
+    spreads `axis`, in the order of the coordinate.
+    """
+
+    operand: Value = operand()
+    combine: str = attribute()
+    axis: int = attribute()
+
+    def part_numbers(self) -> Array:
+        """The w of every coordinate along `axis`, ghosts included."""
+        layout = tile_type(self.operand).layout
+        assert layout is not None
+        numbers = np.zeros(1, np.int64)
+        for extent, _, axis in layout.dims[self.axis]:
+            digits = np.arange(extent) if axis == "warp" else np.zeros(extent, np.int64)
+            scale = extent if axis == "warp" else 1
+            numbers = (numbers[:, None] * scale + digits).reshape(-1)
+        return numbers
+
+    def result(self) -> tuple[Type, ...]:
+        shape = list(shape_of(self.operand))
+        shape[self.axis] = int(self.part_numbers().max()) + 1
+        return (TileType(tuple(shape), element_type(self.operand)),)
+
+    def meaning(self, operand: Array) -> Array:
+        parts = self.part_numbers()[: operand.shape[self.axis]]
+        whole = REDUCE[self.combine]
+        with np.errstate(all="ignore"):
+            found = [
+                whole(np.compress(parts == w, operand, self.axis), axis=self.axis, keepdims=True)
+                for w in range(int(self.part_numbers().max()) + 1)
+            ]
+        return round_to(element_type(self.operand), np.concatenate(found, self.axis))
