@@ -3,9 +3,9 @@
 A *matrix* access (`ldmatrix`, PTX ISA "Warp-level matrix load instruction") moves up to four 8 x 8
 matrices of 16-bit elements: lane l gives the address of row l % 8 of matrix l / 8, and receives of
 each matrix the 32 bits at row l / 4, column pair l % 4; *transposed*, at rows 2(l % 4) and the
-next, column l / 4. It serves any element type whose registers lie in memory like that. A *vector* access
-moves 1 to 16 neighbouring bytes per lane. The plan is derived from where the two layouts put each
-element, so it holds for every layout; nothing here knows an atom.
+next, column l / 4. It serves any element type whose registers lie in memory like that. A *vector*
+access moves 1 to 16 neighbouring bytes per lane. The plan is derived from where the two layouts put
+each element, so it holds for every layout; nothing here knows an atom.
 """
 
 from __future__ import annotations

@@ -1,0 +1,168 @@
+"""Which accesses meet: bytes of shared memory and whole tensors, who touches them, and when.
+
+A *place* is a range of bytes of shared memory, or a tensor (with all its views). The state at a
+point holds the places that lanes of the block have read and written since the last barrier of the
+block. A copy that is in flight is not in the state: nothing may touch its destination before its
+wait, by the meaning of tokens; at the wait it becomes a write.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from tilewright.ir.instruction import Effect, Instruction
+from tilewright.ir.instructions.buffer import Alloc
+from tilewright.ir.instructions.control import For, While
+from tilewright.ir.instructions.memory import Rows, Subview
+from tilewright.ir.instructions.sync import Wait
+from tilewright.ir.kernel import Kernel, walk
+from tilewright.ir.values import BufferType, TokenType, Value
+from tilewright.passes.ahead import find_written
+from tilewright.passes.rings import buffer_bytes
+
+WRITES = ("write", "atomic")
+
+
+class Place(NamedTuple):
+    """Bytes [start, end) of shared memory, or all of a tensor."""
+
+    space: Value | None
+    start: int
+    end: int
+
+    def overlaps(self, other: Place) -> bool:
+        """Whether some byte is in both."""
+        return self.space is other.space and self.start < other.end and other.start < self.end
+
+
+@dataclass(frozen=True)
+class State:
+    """Places read and written by lanes of the block since its last barrier."""
+
+    reads: frozenset[Place] = frozenset()
+    writes: frozenset[Place] = frozenset()
+
+    def join(self, *others: State) -> State:
+        """What holds if any of the states may hold."""
+        every = (self, *others)
+        return State(
+            frozenset().union(*(s.reads for s in every)),
+            frozenset().union(*(s.writes for s in every)),
+        )
+
+
+@dataclass
+class Hazards:
+    """The places of all buffers, tensors and tokens of a kernel."""
+
+    places: dict[Value, Place] = field(default_factory=dict)
+    landing: dict[Value, frozenset[Place]] = field(default_factory=dict)
+    """Token → where the copies that it stands for write."""
+
+    def meets(self, item: Instruction, state: State) -> bool:
+        """Whether `item`, or what its branches do first, meets an access in `state`."""
+        if item.nested:
+            entry = self.after_all(item) if not isinstance(item, (For, While)) else State()
+        else:
+            entry = self._accesses(item)
+        met = any(r.overlaps(w) for r in entry.reads for w in state.writes)
+        earlier = state.reads | state.writes
+        return met or any(w.overlaps(e) for w in entry.writes for e in earlier)
+
+    def after(self, item: Instruction, state: State) -> State:
+        """The state behind an instruction without bodies."""
+        landed = [self.landing.get(t, frozenset()) for t in item.tokens] if _is_wait(item) else []
+        done = State(writes=frozenset().union(*landed)) if landed else State()
+        return state.join(self._now(item), done)
+
+    def after_all(self, item: Instruction) -> State:
+        """Everything that the bodies of `item` access."""
+        parts = [self._accesses(inner) for body in item.nested for inner in walk(body)]
+        return State().join(*parts)
+
+    def _accesses(self, item: Instruction) -> State:
+        return self._collect(item, [e for e in item.effects() if e.proxy == "generic"])
+
+    def _now(self, item: Instruction) -> State:
+        """What lanes have done when the instruction is over; copies are not done yet."""
+        now = [e for e in item.effects() if e.proxy == "generic" and e.when == "now"]
+        return self._collect(item, now)
+
+    def _collect(self, item: Instruction, effects: list[Effect]) -> State:
+        reads, writes = set(), set()
+        for effect in effects:
+            place = self.places.get(effect.on) if effect.on is not None else None
+            if place is not None and effect.action == "read":
+                reads.add(place)
+            elif place is not None and effect.action in WRITES:
+                writes.add(place)
+        return State(frozenset(reads), frozenset(writes))
+
+
+def _is_wait(item: Instruction) -> bool:
+    return isinstance(item, Wait)
+
+
+def find_memory(kernel: Kernel) -> Hazards:
+    """Places of all buffers (by offset), of written tensors, and what tokens stand for."""
+    found = Hazards()
+    written = find_written(kernel)
+    for param in kernel.params:
+        if param in written:
+            found.places[param] = Place(param, 0, 1)
+    changed = True
+    while changed:  # loop-carried tokens take a second round
+        changed = False
+        for item in kernel.walk():
+            _name_places(item, found)
+            changed |= _name_tokens(item, found)
+    return found
+
+
+def _name_places(item: Instruction, found: Hazards) -> None:
+    if isinstance(item, Alloc):
+        assert item.layout is not None and item.offset is not None
+        end = item.offset + buffer_bytes(item.layout)
+        found.places[item.results[0]] = Place(None, item.offset, end)
+    elif isinstance(item, (Rows, Subview)) and item.tensor in found.places:
+        found.places[item.results[0]] = found.places[item.tensor]
+    else:
+        for result in item.results:
+            if isinstance(result.type, BufferType):  # a slot, a part, a transpose
+                found.places[result] = found.places[item.operand_values[0]]
+
+
+def _name_tokens(item: Instruction, found: Hazards) -> bool:
+    """Whether some token stands for more than was known."""
+    flows: list[tuple[Value, Value]] = []
+    if isinstance(item, (For, While)):
+        ends = item.nested[-1].terminator.operand_values
+        for body in item.nested:
+            args = body.args[1:] if isinstance(item, For) else body.args
+            flows += [pair for arg, *s in zip(args, item.init, ends) for pair in _to(arg, s)]
+        flows += [pair for r, *s in zip(item.results, item.init, ends) for pair in _to(r, s)]
+    changed = False
+    for result in item.results:
+        if isinstance(result.type, TokenType) and not item.nested:
+            flows += _to(result, item.operand_values)
+            touched = {
+                found.places[e.on]
+                for e in item.effects()
+                if e.action == "write" and e.on in found.places and e.when == "token"
+            }
+            changed |= _add(found, result, frozenset(touched))
+    for target, source in flows:
+        changed |= _add(found, target, found.landing.get(source, frozenset()))
+    return changed
+
+
+def _to(target: Value, sources: object) -> list[tuple[Value, Value]]:
+    assert isinstance(sources, (list, tuple))
+    return [(target, s) for s in sources if isinstance(s.type, TokenType)]
+
+
+def _add(found: Hazards, token: Value, places: frozenset[Place]) -> bool:
+    before = found.landing.get(token, frozenset())
+    found.landing[token] = before | places
+    return found.landing[token] != before
