@@ -20,16 +20,30 @@ from tilewright.ir.instructions.control import Yield
 from tilewright.ir.instructions.scalar import Const, Extent
 from tilewright.ir.kernel import Builder
 from tilewright.ir.types import DType
-from tilewright.ir.values import TensorType, Value, tensor_type
+from tilewright.ir.values import ScalarType, TensorType, Value, tensor_type
 
 
 @dataclass
 class CarriedLoop:
-    """A loop of the kernel while its body is captured: what it carries, as `init` flattened."""
+    """A loop of the kernel while its body is captured: what each carried name starts as.
+
+    `free` holds the Python numbers among them (name, leaf), until something gave them a type.
+    """
 
     names: tuple[str, ...]
     init: dict[str, Any]
     locations: dict[str, Location | None]
+    free: set[tuple[str, int]]
+
+
+@dataclass
+class Retype(Exception):
+    """A number that `loop` carries must start as `kind`: its capture starts over."""
+
+    loop: CarriedLoop
+    name: str
+    leaf: int
+    kind: ScalarType
 
 
 @dataclass
@@ -81,6 +95,8 @@ class Context:
     parameters: frozenset[Value] = frozenset()
     constants: dict[tuple[object, ...], Value] = field(default_factory=dict)
     extents: dict[tuple[Value, int], Value] = field(default_factory=dict)
+    free: dict[Value, tuple[CarriedLoop, str, int]] = field(default_factory=dict)
+    """Carried values that started as Python numbers: the loop's body still chooses their type."""
 
     @property
     def place(self) -> Location | None:
@@ -106,6 +122,13 @@ class Context:
             made = Const(value=float(value) if dtype.is_float else value, dtype=dtype)
             self.constants[key] = self.prologue.value(made, f"c{value}" if whole else "")
         return self.constants[key]
+
+    def number_of(self, constant: Value) -> bool | int | float | None:
+        """The Python number that a constant is; None for any other value."""
+        for item in self.prologue.instructions:
+            if isinstance(item, Const) and constant in item.results:
+                return item.value
+        return None
 
     def extent(self, tensor: Value, axis: int) -> Value | int:
         """The extent of `tensor` along `axis`: 1 where the launch is specialized to that."""

@@ -6,7 +6,7 @@
                                           }
 
 A Python number that a loop carries becomes a scalar. Its type is the one it gets in the loop: the
-body is captured again once that is known (`_Retype`). Any other change of type is an error.
+body is captured again once that is known (`Retype`). Any other change of type is an error.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from functools import partial
 from typing import Any
 
 from tilewright.frontend.arithmetic import truth
-from tilewright.frontend.context import CarriedLoop, Context
+from tilewright.frontend.context import CarriedLoop, Context, Retype
 from tilewright.frontend.expressions import evaluate
 from tilewright.frontend.liveness import assigned
 from tilewright.frontend.merging import Mismatch, become, meet
@@ -38,19 +38,11 @@ from tilewright.frontend.values import (
 from tilewright.ir.diagnostics import LanguageError, Location, TypeMismatch
 from tilewright.ir.instructions.control import Break, Condition, Continue, For, While, Yield
 from tilewright.ir.kernel import Builder
-from tilewright.ir.types import bool_
+from tilewright.ir.types import bool_, f32, i32, i64
 from tilewright.ir.values import ScalarType, Type, Value, element_type
 
 Execute = Callable[[Context, list[ast.stmt]], Flow]
 End = type[Yield] | type[Break] | type[Continue]
-
-
-class _Retype(Exception):
-    """A number that `loop` carries must start as another type; not an error of the user's."""
-
-    def __init__(self, loop: CarriedLoop, name: str, types: list[Type | None]) -> None:
-        self.loop, self.name, self.types = loop, name, types
-        super().__init__(name)
 
 
 def run_for(c: Context, node: ast.For, bounds: DynamicRange, execute: Execute) -> Flow:
@@ -152,10 +144,10 @@ def _run(
         try:
             results = capture(loop)
             break
-        except _Retype as wanted:
+        except Retype as wanted:
+            del c.builder.instructions[count:]
             if wanted.loop is not loop:
                 raise
-            del c.builder.instructions[count:]
             _retype(c, loop, wanted)
         finally:
             c.frame.names, c.frame.loop = before, outer
@@ -177,7 +169,13 @@ def _carried(c: Context, node: ast.For | ast.While, before: Names) -> CarriedLoo
         if name in stored and name in live and isinstance(found, Binding)
     }
     init = {name: fill(b.held, [_start(c, h) for h in leaves(b.held)]) for name, b in bound.items()}
-    return CarriedLoop(tuple(bound), init, {name: b.location for name, b in bound.items()})
+    free = {
+        (name, leaf)
+        for name, b in bound.items()
+        for leaf, held in enumerate(leaves(b.held))
+        if is_number(held) or (isinstance(held, Value) and held in c.free)
+    }
+    return CarriedLoop(tuple(bound), init, {n: b.location for n, b in bound.items()}, free)
 
 
 def _start(c: Context, held: Any) -> Any:
@@ -191,11 +189,13 @@ def _arguments(c: Context, loop: CarriedLoop) -> tuple[tuple[Value, ...], tuple[
     args: list[Value] = []
     for name in loop.names:
         parts: list[Any] = []
-        for held in leaves(loop.init[name]):
+        for leaf, held in enumerate(leaves(loop.init[name])):
             if isinstance(held, Value):
                 init.append(held)
                 args.append(Value(held.type, name))
                 parts.append(args[-1])
+                if (name, leaf) in loop.free:
+                    c.free[args[-1]] = loop, name, leaf
             else:
                 parts.append(held)
         c.frame.names[name] = Binding(fill(loop.init[name], parts), loop.locations[name])
@@ -219,63 +219,45 @@ def _next(c: Context, loop: CarriedLoop, name: str, found: Binding) -> list[Valu
     if not same_form(start, found.held):
         raise _changes(loop, name, found)
     values: list[Value] = []
-    wanted: list[Type | None] = []
-    for first, last in zip(leaves(start), leaves(found.held), strict=True):
+    for leaf, (first, last) in enumerate(zip(leaves(start), leaves(found.held), strict=True)):
         if not isinstance(first, Value):
             if first is not last and not (is_static(last) and first == last):
                 raise _changes(loop, name, found)
             continue
-        met = _meet_next(c, first, last, _was_number(c, loop, name))
+        met = _meet_next(c, first, last, (name, leaf) in loop.free)
         if isinstance(met, Mismatch):
             raise _changes(loop, name, found)
-        wanted.append(None if met == first.type else met)
-        values.append(become(c, last, first.type) if met == first.type else first)
-    if any(wanted):
-        raise _Retype(loop, name, wanted)
+        if met != first.type and isinstance(met, ScalarType):
+            raise Retype(loop, name, leaf, met)
+        values.append(become(c, last, first.type))
     return values
 
 
-def _meet_next(c: Context, first: Value, last: Any, was_number: bool) -> Type | Mismatch:
+def _meet_next(c: Context, first: Value, last: Any, free: bool) -> Type | Mismatch:
+    """The type of a leaf at the start and end of an iteration; a free number takes its end's."""
     met = meet(c, first, last)
     if met is None:
         return first.type
-    if not (isinstance(met, Mismatch) and was_number and isinstance(last, Value)):
+    if not (isinstance(met, Mismatch) and free):
         return met
-    match first.type, last.type:
+    if is_number(last):
+        return ScalarType(f32)  # an integer that becomes a float
+    match first.type, getattr(last, "type", None):
         case ScalarType(dtype=old), ScalarType(dtype=new) if not (old.is_float and new.is_integer):
-            return last.type
+            return ScalarType(new)
     return met
 
 
-def _was_number(c: Context, loop: CarriedLoop, name: str) -> bool:
-    """Whether a name started as Python numbers, whose type is free."""
-    constants = set(c.constants.values())
-    return all(v in constants for v in leaves(loop.init[name]) if isinstance(v, Value))
-
-
-def _retype(c: Context, loop: CarriedLoop, wanted: _Retype) -> None:
-    """Start `wanted.name` as the types that the loop gives it."""
-    types = iter(wanted.types)
-    parts: list[Any] = []
-    for held in leaves(loop.init[wanted.name]):
-        kind = next(types) if isinstance(held, Value) else None
-        if kind is None:
-            parts.append(held)
-            continue
-        assert isinstance(kind, ScalarType)
-        number = next((key for key, v in c.constants.items() if v is held), None)
-        known = number is not None
-        parts.append(
-            embed(c, _number(c, held, kind), kind.dtype) if known else become(c, held, kind)
-        )
+def _retype(c: Context, loop: CarriedLoop, wanted: Retype) -> None:
+    """Start a leaf of `wanted.name` as the type that the loop gives it."""
+    parts = list(leaves(loop.init[wanted.name]))
+    held = parts[wanted.leaf]
+    if held in c.free and {held.type, wanted.kind} != {ScalarType(i32), ScalarType(i64)}:
+        raise Retype(*c.free[held], wanted.kind)
+    number = c.number_of(held)
+    parts[wanted.leaf] = become(c, held if number is None else number, wanted.kind)
     loop.init[wanted.name] = fill(loop.init[wanted.name], parts)
-
-
-def _number(c: Context, held: Value, kind: ScalarType) -> bool | int | float:
-    """The Python number that the constant `held` is, as `kind` takes it."""
-    made = next(i for i in c.prologue.instructions if held in i.results)
-    value: bool | int | float = made.value  # type: ignore[attr-defined]
-    return float(value) if kind.dtype.is_float else value
+    loop.free.discard((wanted.name, wanted.leaf))
 
 
 def _changes(loop: CarriedLoop, name: str, found: Binding) -> TypeMismatch:

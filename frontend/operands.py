@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from tilewright.frontend.context import Context
+from tilewright.frontend.context import Context, Retype
 from tilewright.frontend.values import Extents, Record, describe, is_number, label
 from tilewright.ir.diagnostics import LanguageError, ShapeError, TypeMismatch
 from tilewright.ir.instructions.elementwise import Cast
@@ -121,7 +121,13 @@ def cast(c: Context, value: Value, dtype: DType) -> Value:
     return c.emit(Cast(operand=value, dtype=dtype), value.name)
 
 
-def common_dtype(values: list[Value]) -> DType:
+def adapt(c: Context, value: Value, dtype: DType) -> None:
+    """Start over with `value` in `dtype` if it is a carried Python number, which adapts."""
+    if value in c.free and not (element_type(value).is_float and dtype.is_integer):
+        raise Retype(*c.free[value], ScalarType(dtype))
+
+
+def common_dtype(c: Context, values: list[Value]) -> DType:
     """The one dtype of `values`; TypeMismatch names two that differ."""
     first = values[0]
     for other in values[1:]:
@@ -131,6 +137,8 @@ def common_dtype(values: list[Value]) -> DType:
         if {left, right} <= {i32, i64}:
             first = first if left == i64 else other
             continue
+        adapt(c, first, right)
+        adapt(c, other, left)
         narrow, wide = (first, other) if left.bits <= right.bits else (other, first)
         raise TypeMismatch(
             f"two dtypes meet: {label(first)} and {label(other)}",
@@ -146,7 +154,10 @@ def unify_dtypes(c: Context, operands: tuple[Any, ...]) -> tuple[Value, ...]:
     values = [held for held in operands if isinstance(held, Value)]
     numbers = [held for held in operands if not isinstance(held, Value)]
     if values:
-        dtype = common_dtype(values)
+        dtype = common_dtype(c, values)
+        if dtype.is_integer and any(isinstance(n, float) for n in numbers):
+            for value in values:
+                adapt(c, value, f32)
     elif any(isinstance(n, float) for n in numbers):
         dtype = f32
     else:

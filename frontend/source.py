@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import ast
 import builtins
+import contextlib
 import functools
 import inspect
-from collections.abc import Callable
+from collections import ChainMap
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -43,17 +45,15 @@ class Source:
             end = len(text.rstrip().encode())
         return Location(self.file, line, _characters(text, start), _characters(text, end))
 
-    @functools.cached_property
-    def outside(self) -> dict[str, Any]:
-        """The names that the function sees but does not define: closure, globals, builtins."""
+    @property
+    def outside(self) -> Mapping[str, Any]:
+        """The names that the function sees but does not define, as they are now."""
         code = self.function.__code__
         closure = {}
         for name, cell in zip(code.co_freevars, self.function.__closure__ or (), strict=True):
-            try:
+            with contextlib.suppress(ValueError):  # not assigned yet
                 closure[name] = cell.cell_contents
-            except ValueError:  # not assigned yet
-                continue
-        return {**vars(builtins), **self.function.__globals__, **closure}
+        return ChainMap(closure, self.function.__globals__, vars(builtins))
 
 
 def _characters(text: str, column: int) -> int:

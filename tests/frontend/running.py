@@ -25,7 +25,7 @@ def tensor(dtype: DType, rank: int = 1, **facts: Any) -> TensorType:
     return TensorType(dtype, facts.get("strides", strides), facts.get("extents", ("any",) * rank))
 
 
-def captured(function: Callable[..., Any], index_dtype: DType = i32, **arguments: Any) -> Kernel:
+def captured(function: Callable[..., Any], index_dtype: DType = i32, /, **arguments: Any) -> Kernel:
     """The kernel of `function`: verified, and equal to what its text parses to."""
     kernel = capture(function, arguments, index_dtype=index_dtype)
     verify(kernel)
@@ -35,7 +35,7 @@ def captured(function: Callable[..., Any], index_dtype: DType = i32, **arguments
 
 
 def run(
-    function: Callable[..., Any], index_dtype: DType = i32, **arguments: Any
+    function: Callable[..., Any], index_dtype: DType = i32, /, **arguments: Any
 ) -> dict[str, np.ndarray]:
     """Interpret `function` on (dtype, array) tensors, (dtype, number) scalars, and statics.
 

@@ -1,6 +1,7 @@
 """The kernel of the language's first page: captured, verified, equal to NumPy on odd sizes."""
 
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -30,7 +31,7 @@ def matmul(
     tw.store(c, (i * bm, j * bn), acc.cast(c.dtype))
 
 
-@pytest.mark.parametrize("m, n, k", [(37, 21, 29), (1, 1, 1), (16, 32, 8), (5, 40, 64)])
+@pytest.mark.parametrize(("m", "n", "k"), [(37, 21, 29), (1, 1, 1), (16, 32, 8), (5, 40, 64)])
 @pytest.mark.parametrize("dtype", [f16, bf16, f32])
 def test_it_multiplies(m, n, k, dtype):
     rng = np.random.default_rng([m, n, k])
@@ -73,7 +74,7 @@ def test_only_what_the_host_computes_stands_ahead_of_the_grid():
 
 def test_every_instruction_knows_its_line():
     kernel = captured(matmul, a=tensor(f16, 2), b=tensor(f16, 2), c=tensor(f16, 2))
-    lines = open(__file__).read().splitlines()
+    lines = Path(__file__).read_text().splitlines()
     for item in kernel.walk():
         if item.mnemonic in ("load", "mma", "store", "transpose"):
             assert item.location.file == __file__
