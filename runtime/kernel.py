@@ -51,6 +51,7 @@ class KernelFunction:
         self.function = function
         self.configs = _by_family(configs)
         self.name = function.__name__
+        self._torch = torch()  # an attribute, so that torch.compile can see through it
         self._compiled: dict[Any, Compiled] = {}
         self._plans: dict[Any, Plan] = {}
 
@@ -60,14 +61,17 @@ class KernelFunction:
 
     def __call__(self, *args: Any, target: str | None = None, **kwargs: Any) -> Any:
         """Launch on `args`; `target` is chosen by their device unless it is given."""
-        library = torch()
-        if library.compiler.is_compiling():
-            raise LaunchError(
-                f"kernel {self.name} is called directly under torch.compile",
-                f"wrap it once: {self.name}_op = tw.torch_op({self.name}, ...), and call that",
+        if self._torch.compiler.is_compiling():
+            raise RuntimeError(  # a class of Python's own: torch.compile shows its message
+                f"kernel {self.name} is called directly under torch.compile: wrap it once with "
+                f"{self.name}_op = tw.torch_op({self.name}, ...), and call that"
             )
-        key = _plan_key(args, kwargs, target)
-        plan = self._plans.get(key)
+        try:
+            key = _plan_key(args, kwargs, target)
+            plan = self._plans.get(key)
+        except (TypeError, RuntimeError):  # unhashable, or a tensor without memory: say which
+            self._plan(args, kwargs, target)
+            raise
         if plan is None:
             plan = self._plan(args, kwargs, target)
             if len(self._plans) >= PLAN_LIMIT:
@@ -142,6 +146,7 @@ class KernelFunction:
     def _plan(self, args: Any, kwargs: Any, target: str | None) -> Plan:
         bound, way = self._bind(args, kwargs, target)
         _check_devices(self.name, bound.tensors, way)
+        _check_statics(self.name, bound.values)
         compiled = self._compile(bound, way)
         params = [p.name for p in compiled.tile.params]
         tensors = [bound.tensors.get(name) for name in params]
@@ -320,16 +325,29 @@ def _choose_way(tensors: Mapping[str, Any], target: str | None) -> str:
     return "cpu"
 
 
+def _check_statics(name: str, values: Mapping[str, Any]) -> None:
+    for label, value in values.items():
+        try:
+            hash(value)
+        except TypeError:
+            raise LaunchError(
+                f"argument {label} of {name} is a {type(value).__name__}, which cannot be compiled in",
+                "pass a number, dtype, tuple or @tw.inline function",
+            ) from None
+
+
 def _check_devices(name: str, tensors: Mapping[str, Any], way: str) -> None:
     wanted = "cuda" if way.startswith("sm_") else "cpu"
     for label, tensor in tensors.items():
+        if storage_of(tensor).layout != torch().strided:
+            raise LaunchError(
+                f"argument {label} of {name} is {storage_of(tensor).layout}", "pass .to_dense()"
+            )
         kind = storage_of(tensor).device.type
         if kind != wanted:
             raise LaunchError(
                 f"argument {label} of {name} is on device {kind}, target {way} wants {wanted}",
                 f"move it: {label}.to('{wanted}')",
             )
-        if storage_of(tensor).layout != torch().strided:
-            raise LaunchError(f"argument {label} of {name} is not a strided tensor")
     if wanted == "cuda" and len({storage_of(t).device for t in tensors.values()}) > 1:
         raise LaunchError(f"the tensors of {name} are on different GPUs")

@@ -13,6 +13,7 @@ from tilewright.ir.instruction import Instruction
 from tilewright.ir.instructions.memory import Load, Rows, Store, Subview
 from tilewright.ir.kernel import Kernel
 from tilewright.ir.values import TensorType, Value
+from tilewright.passes.simplify import share_equal
 from tilewright.runtime.errors import LaunchError
 from tilewright.runtime.tensors import byte_span, overlaps_itself
 
@@ -78,6 +79,7 @@ def _same_place(left: Any, right: Any) -> bool:
 
 def _is_elementwise(kernel: Kernel, written: int, read: int) -> bool:
     """Whether all accesses to both tensors are loads and stores of one shape at equal offsets."""
+    kernel = share_equal(kernel)  # equal offsets become one value
     pair = (kernel.params[written], kernel.params[read])
     places = {_place(item) for item in kernel.walk() if _touches(item, pair)}
     return len(places) == 1 and None not in places

@@ -81,9 +81,8 @@ def compare(kernel: Kernel, arguments: dict[str, Any], texts: list[str], seed: i
         name = kernel.params[index].name
         have, want = arguments[name], wanted[name]
         if isinstance(have, PackedTensor):
-            show(
-                f"{name}: bytes {'equal' if torch().equal(have.storage, want.storage) else 'differ'}"
-            )
+            same = torch().equal(have.storage, want.storage)
+            show(f"{name}: bytes {'equal' if same else 'differ'}")
             continue
         apart, norm = (have.double() - want.double()).norm(), want.double().norm()
         show(f"{name}: {float(apart / norm) if norm else float(apart):.3g} from the interpreter")

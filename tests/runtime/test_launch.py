@@ -1,0 +1,263 @@
+"""Launching kernels: what works with any arguments, and every error with its text."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+import torch
+
+import tilewright as tw
+from tilewright.ir.diagnostics import ResourceError, TilewrightError
+from tilewright.runtime.errors import BuildError, LaunchError
+
+
+@tw.kernel
+def double(x: tw.Tensor, y: tw.Tensor, *, block: tw.Static = 32):
+    """y[i] = 2 x[i]"""
+    i = tw.grid(tw.cdiv(x.shape[0], block))
+    tile = tw.load(x, (i * block,), (block,))
+    tw.store(y, (i * block,), tile + tile)
+
+
+@tw.kernel
+def reverse(x: tw.Tensor, y: tw.Tensor, n: tw.Scalar, *, block: tw.Static = 32):
+    """y[n - 1 - i] = x[i]"""
+    i = tw.grid(tw.cdiv(x.shape[0], block))
+    at = i * block + tw.arange(block)
+    tw.scatter(y, (n - 1 - at,), tw.load(x, (i * block,), (block,)), mask=at < n)
+
+
+@tw.kernel
+def add_rows(x: tw.Tensor, y: tw.Tensor, *, bm: tw.Static = 8, bn: tw.Static = 16):
+    """y[i, j] += x[i, j]"""
+    i, j = tw.grid(tw.cdiv(x.shape[0], bm), tw.cdiv(x.shape[1], bn))
+    at = (i * bm, j * bn)
+    tw.store(y, at, tw.load(x, at, (bm, bn)) + tw.load(y, at, (bm, bn)))
+
+
+WAYS = ("interpret", "cpu", "vm:sm_80")
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("count", [0, 1, 31, 32, 33, 100])
+def test_any_length(way, count):
+    x, y = torch.randn(count), torch.full((count,), float("nan"))
+    double(x, y, target=way)
+    assert torch.equal(y, 2 * x)
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_any_strides(way):
+    base, out = torch.randn(60, 46), torch.full((46, 40), float("nan"))
+    x, y = base[3:43:2, 5:37].T, out[4:36, :20]
+    y.fill_(1.0)
+    add_rows(x, y, target=way)
+    torch.testing.assert_close(y, x + 1.0, rtol=0, atol=0)
+    assert out[:4].isnan().all()
+    assert out[36:].isnan().all()
+    assert out[:, 20:].isnan().all()
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_expanded_inputs_and_nan_and_infinity_pass_through(way):
+    x = torch.tensor([[1.0, float("nan"), float("inf"), -float("inf")]]).expand(7, 4)
+    y = torch.zeros(7, 4)
+    add_rows(x, y, target=way)
+    torch.testing.assert_close(y, x, rtol=0, atol=0, equal_nan=True)
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_scalars_are_not_compiled_in_and_plans_do_not_mix_them_up(way):
+    for n in (5, 9, 1, 0, 33):
+        x, y = torch.randn(max(n, 1)), torch.full((max(n, 1),), 7.0)
+        reverse(x, y, n, target=way)
+        wanted = torch.flip(x[:n], (0,)) if n else torch.full((1,), 7.0)
+        assert torch.equal(y, wanted)
+
+
+def test_in_place_is_allowed_where_it_is_elementwise():
+    x = torch.randn(50)
+    wanted = 2 * x
+    double(x, x, target="interpret")
+    assert torch.equal(x, wanted)
+
+
+def test_overlap_is_refused_naming_both():
+    base = torch.randn(70)
+    with pytest.raises(LaunchError, match=r"y is written by double and overlaps x") as caught:
+        double(base[:50], base[10:60], target="interpret")
+    assert "x.clone()" in str(caught.value)
+
+
+def test_overlap_is_found_again_on_a_known_plan():
+    x, y = torch.randn(32), torch.randn(96)
+    double(x, y[:32], target="interpret")
+    with pytest.raises(LaunchError, match="overlaps"):
+        double(y[16:48], y[:32], target="interpret")
+
+
+def test_output_that_shares_memory_with_itself_is_refused():
+    with pytest.raises(LaunchError, match="its elements share memory") as caught:
+        double(torch.randn(8), torch.zeros(1).expand(8), target="interpret")
+    assert "y.contiguous()" in str(caught.value)
+
+
+def test_wrong_arguments_name_themselves():
+    x = torch.randn(8)
+    with pytest.raises(LaunchError, match="double misses its argument y"):
+        double(x)
+    with pytest.raises(LaunchError, match="double has no parameter z"):
+        double(x, x, z=3)
+    with pytest.raises(LaunchError, match="double got x twice"):
+        double(x, x=x)
+    with pytest.raises(LaunchError, match="x is a list, want a tensor"):
+        double([1.0], x)
+    with pytest.raises(LaunchError, match="n is a Tensor, want a number"):
+        reverse(x, torch.zeros(8), torch.tensor(3))
+    with pytest.raises(LaunchError, match="double takes 3 arguments"):
+        double(x, x, 1, 2, 3)
+
+
+def test_wrong_rank_and_dtype_point_at_the_line():
+    with pytest.raises(TilewrightError) as caught:
+        double(torch.randn(4, 4), torch.randn(4, 4), target="interpret")
+    assert "test_launch.py" in str(caught.value)
+    assert "x" in caught.value.message
+    with pytest.raises(TypeError, match="f32") as wrong:
+        double(torch.randn(4), torch.zeros(4, dtype=torch.float16), target="interpret")
+    assert "cast" in str(wrong.value)
+
+
+def test_unsupported_torch_dtype():
+    with pytest.raises(LaunchError, match="complex64"):
+        double(torch.zeros(4, dtype=torch.complex64), torch.zeros(4), target="interpret")
+
+
+def test_unknown_target_lists_what_there_is():
+    with pytest.raises(LaunchError, match="unknown target 'sm_70'") as caught:
+        double(torch.zeros(4), torch.zeros(4), target="sm_70")
+    assert "vm:sm_90a" in str(caught.value)
+
+
+def test_devices_are_checked():
+    x = torch.randn(8)
+    with pytest.raises(LaunchError, match="argument y of double is on device meta"):
+        double(x, torch.empty(8, device="meta"))
+    with pytest.raises(LaunchError, match="argument x of double is on device cpu"):
+        double(x, torch.zeros(8), target="sm_80")
+
+
+def test_sparse_tensors_are_refused():
+    with pytest.raises(TilewrightError):
+        double(torch.zeros(8).to_sparse(), torch.zeros(8))
+
+
+@tw.kernel
+def hungry(x: tw.Tensor, y: tw.Tensor):
+    """Stages more than any GPU holds."""
+    tw.grid(1)
+    buffer = tw.shared((512, 512), tw.f32)
+    buffer.store(tw.load(x, (0, 0), (512, 512)))
+    tw.store(y, (0, 0), buffer.load())
+
+
+def test_too_much_shared_memory_gives_the_numbers():
+    x = torch.randn(512, 512)
+    with pytest.raises(ResourceError, match=r"1,?048,?576") as caught:
+        hungry(x, torch.zeros(512, 512), target="vm:sm_80")
+    assert caught.value.hint
+
+
+def test_missing_compiler_says_what_to_do(monkeypatch, tmp_path):
+    monkeypatch.setenv("CXX", "/nonexistent")
+    monkeypatch.setenv("PATH", "")
+    monkeypatch.setenv("TILEWRIGHT_CACHE", str(tmp_path))
+    fresh = tw.kernel(double.function)
+    y = torch.full((8,), 3.0)
+    with pytest.raises(BuildError) as caught:
+        fresh(torch.randn(8), y)
+    assert "C++ compiler" in str(caught.value)
+    assert (y == 3.0).all()
+
+
+def test_unwritable_cache_says_what_to_do(monkeypatch, tmp_path):
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("TILEWRIGHT_CACHE", str(tmp_path / "file" / "below"))
+    fresh = tw.kernel(double.function)
+    with pytest.raises(TilewrightError, match="TILEWRIGHT_CACHE"):
+        fresh(torch.randn(8), torch.zeros(8))
+
+
+@dataclasses.dataclass(frozen=True)
+class Pair:
+    """A dataclass argument."""
+
+    left: torch.Tensor
+    right: torch.Tensor
+    power: int
+
+
+@tw.kernel
+def multiply(pair: Pair, out: tw.Tensor, bias: tw.Tensor | None = None):
+    """out[i] = left[i] * right[i] ** power (+ bias[i])"""
+    i = tw.grid(tw.cdiv(out.shape[0], 16))
+    tile = tw.load(pair.left, (i * 16,), (16,))
+    for _ in tw.static_range(pair.power):
+        tile = tile * tw.load(pair.right, (i * 16,), (16,))
+    if bias is not None:
+        tile = tile + tw.load(bias, (i * 16,), (16,))
+    tw.store(out, (i * 16,), tile)
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_dataclasses_and_optional_arguments(way):
+    left, right, bias = (torch.randint(-4, 5, (37,)).float() for _ in range(3))
+    for power in (0, 1, 3):
+        out = torch.full((37,), float("nan"))
+        multiply(Pair(left, right, power), out, target=way)
+        assert torch.equal(out, left * right**power)
+        multiply(Pair(left, right, power), out, bias=bias, target=way)
+        assert torch.equal(out, left * right**power + bias)
+
+
+def test_new_sizes_do_not_compile_again():
+    fresh = tw.kernel(double.function)
+    for count in (33, 47, 50):
+        fresh(torch.randn(count), torch.zeros(count), target="interpret")
+    assert len(fresh._compiled) == 1
+    fresh(torch.randn(48), torch.zeros(48), target="interpret")
+    assert len(fresh._compiled) == 2
+
+
+def test_under_torch_compile_it_says_to_wrap_it():
+    @torch.compile(backend="eager", fullgraph=True)
+    def call(x):
+        y = torch.empty_like(x)
+        double(x, y)
+        return y
+
+    with pytest.raises(Exception, match="torch_op"):
+        call(torch.randn(8))
+
+
+def test_a_wrapped_kernel_compiles_and_differentiates():
+    op = tw.torch_op(double, "tests::double", outputs={"y": torch.empty_like})
+    op.register_autograd(lambda ctx, grad: op(grad))
+    call = torch.compile(lambda x: op(x) + 1, backend="aot_eager", fullgraph=True, dynamic=True)
+    for count in (8, 33):
+        x = torch.randn(count, requires_grad=True)
+        call(x).sum().backward()
+        assert torch.equal(x.grad, torch.full((count,), 2.0))
+    torch.library.opcheck(op.operator, (torch.randn(9),))
+
+
+def test_source_without_a_file_is_explained():
+    scope = {"tw": tw}
+    exec(
+        "@tw.kernel\ndef lost(x: tw.Tensor):\n    i = tw.grid(1)\n"
+        "    tw.store(x, (i,), tw.load(x, (i,), (1,)))\n",
+        scope,
+    )
+    with pytest.raises(TilewrightError, match="source"):
+        scope["lost"](torch.zeros(4), target="interpret")
