@@ -14,7 +14,7 @@ from tilewright.runtime.vm.instructions.floats import flush, saturate
 from tilewright.runtime.vm.instructions.halves import odd32, to_bf16, widen
 from tilewright.runtime.vm.memory import Array
 from tilewright.runtime.vm.records import BITS, Instruction
-from tilewright.runtime.vm.rounding import narrow, to_odd, two_sum
+from tilewright.runtime.vm.rounding import directed, narrow, to_odd, two_sum
 
 _FLOATS = ("f16", "bf16", "f32", "f64")
 _TO_INTEGER: dict[str, Any] = {"rni": np.rint, "rzi": np.trunc, "rmi": np.floor, "rpi": np.ceil}
@@ -143,7 +143,7 @@ def _store_float(ins: Instruction, out: Array, s: Array, e: Array, target: str, 
 def _rounded(s: Array, e: Array, target: str, mode: str) -> Array:
     """The rounded value in a NumPy float that holds it (bf16 as float32)."""
     if target == "f64":
-        return s
+        return directed(s, e, mode)
     odd = to_odd(s, e) if e.any() else s
     if target == "f32":
         return narrow(odd, mode)

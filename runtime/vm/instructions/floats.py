@@ -157,7 +157,7 @@ def _divide(ins: Instruction, frame: Frame, out: list[Array]) -> Any:
 
 
 def _correctly_rounded(ufunc: Any, ins: Instruction, frame: Frame, out: list[Array]) -> Any:
-    """div, sqrt, rcp: NumPy rounds to nearest; other modes look at the residual."""
+    """div, sqrt, rcp: NumPy rounds to nearest; other modes look at the sign of the residual."""
     kind = "f64" if "f64" in ins.mods else "f32"
     mode = mode_of(ins)
     if mode == "rn" or "approx" in ins.mods:
@@ -165,19 +165,18 @@ def _correctly_rounded(ufunc: Any, ins: Instruction, frame: Frame, out: list[Arr
 
     def function(*sources: Array) -> Array:
         wide = [x.astype(np.float64) for x in sources]
-        near = ufunc(*sources)
-        result = near.astype(np.float64)
+        near = ufunc(*wide)
         if ufunc is np.sqrt:
-            product, low = two_product(result, result)
-            residual = (wide[0] - product) - low
+            product, low = two_product(near, near)
+            error = (wide[0] - product) - low
         else:
             top, bottom = wide if ufunc is np.divide else (np.ones_like(wide[0]), wide[0])
-            product, low = two_product(result, bottom)
-            residual = ((top - product) - low) * np.sign(bottom)
+            product, low = two_product(near, bottom)
+            error = ((top - product) - low) * np.sign(bottom)
+        known = np.isfinite(near) & np.isfinite(error)
         if kind == "f64":
-            return _finite_or(near, directed(near, residual, mode))
-        tiny = np.copysign(np.abs(np.spacing(near).astype(np.float64)) / 4, residual)
-        return _finite_or(near, narrow(result + np.where(residual == 0, 0, tiny), mode))
+            return np.where(known, directed(near, error, mode), near)
+        return narrow(np.where(known, to_odd(near, error), near), mode)
 
     return _general(function, ins, frame, out, kind)
 
