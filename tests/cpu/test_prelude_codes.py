@@ -26,7 +26,13 @@ TYPES = {"float": (np.float32, 2.0**-24), "bf16": (ml_dtypes.bfloat16, 2.0**-8)}
 def build(isa: str, bits: int, element: str) -> ctypes.CDLL:
     folder = Path(tempfile.mkdtemp(prefix="tw-prelude-"))
     command = ["c++", "-O3", "-std=c++17", "-fno-exceptions", "-fopenmp", "-shared", "-fPIC"]
-    command += [*ISAS[isa].flags, f"-I{PRELUDE}", f"-DWIDTH={bits}", f"-DELEMENT={element}"]
+    command += [
+        "-ffp-contract=off",
+        *ISAS[isa].flags,
+        f"-I{PRELUDE}",
+        f"-DWIDTH={bits}",
+        f"-DELEMENT={element}",
+    ]
     library = folder / "linear.so"
     subprocess.run([*command, str(HERE / "linear_example.cpp"), "-o", str(library)], check=True)
     return ctypes.CDLL(str(library))

@@ -34,6 +34,7 @@ MATRIX_RUNS = [
 def build(isa: str, tile: str, element: str, *options: str) -> ctypes.CDLL:
     folder = Path(tempfile.mkdtemp(prefix="tw-prelude-"))
     command = ["c++", "-O3", "-std=c++17", "-fno-exceptions", "-fopenmp", "-shared", "-fPIC"]
+    command += ["-ffp-contract=off"]
     command += [
         *ISAS[isa].flags,
         f"-I{PRELUDE}",
@@ -139,12 +140,12 @@ with_amx = pytest.mark.skipif("amx" not in MATRIX_RUNS, reason="this CPU or syst
 
 @with_amx
 @pytest.mark.parametrize("tile", ["128,128,64", "37,41,19", "16,48,256", "1,5,3"])
-def test_f32_on_amx_is_as_accurate_as_three_sums(tile: str) -> None:
+def test_f32_on_amx_is_as_accurate_as_its_six_products(tile: str) -> None:
     library = build("amx", tile, "float", "-DSPLIT")
     for shape in [(1, 1, 1), (16, 33, 17), (129, 131, 67), (14, 32, 300), (3, 200, 1)]:
         for forms in ["row row row", "column column column", "column row row", "row column row"]:
-            check(library, shape, forms, "float", rounds=3)
-        check(library, shape, "strided reversed row", "float", rounds=3)
+            check(library, shape, forms, "float", rounds=6)
+        check(library, shape, "strided reversed row", "float", rounds=6)
 
 
 @with_amx
@@ -158,7 +159,7 @@ def test_f32_on_amx_keeps_small_and_large_numbers(scale: float) -> None:
     c = np.full((40, 45), np.nan, np.float32)
     run(library, a, b, c)
     a64, b64 = a.astype(np.float64), b.astype(np.float64)
-    bound = (3 * 70 + 8) * 2.0**-24 * (np.abs(a64) @ np.abs(b64).T) + 70 * 2.0**-149
+    bound = (6 * 70 + 8) * 2.0**-24 * (np.abs(a64) @ np.abs(b64).T) + 70 * 2.0**-149
     assert (np.abs(c - a64 @ b64.T) <= bound).all()
 
 

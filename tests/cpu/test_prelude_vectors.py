@@ -45,7 +45,13 @@ FUNCTIONS = {
 def build(isa: str) -> ctypes.CDLL:
     library = Path(tempfile.mkdtemp(prefix="tw-prelude-")) / "vector.so"
     command = ["c++", "-O3", "-std=c++17", "-fno-exceptions", "-shared", "-fPIC", *ISAS[isa].flags]
-    command += [f"-I{PRELUDE}", str(HERE / "vector_example.cpp"), "-o", str(library)]
+    command += [
+        "-ffp-contract=off",
+        f"-I{PRELUDE}",
+        str(HERE / "vector_example.cpp"),
+        "-o",
+        str(library),
+    ]
     subprocess.run(command, check=True)
     return ctypes.CDLL(str(library))
 

@@ -1,5 +1,5 @@
 // Drives the vector functions, conversions, reductions and tables of the prelude over arrays for test_prelude_vectors.py.
-#include "functions.h"
+#include "vector_math.h"
 #include "reduce.h"
 #include "small_floats.h"
 
