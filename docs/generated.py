@@ -1,0 +1,69 @@
+"""Blocks of documentation that are generated: `python docs/generated.py` rewrites them.
+
+A block is the fenced text after a marker line `<!-- generated: WHAT -->`. A test fails where a page
+differs from what is generated here.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT))
+
+from examples.matmul import matmul
+
+from tilewright.ir.printer import print_kernel
+from tilewright.runtime.compile import Compiled
+
+PAGES = ("ARCHITECTURE.md",)
+_BLOCK = re.compile(r"(<!-- generated: (?P<what>[^>]+) -->\n```[a-z]*\n)(?P<body>.*?)(```\n)", re.S)
+
+
+def compile_example() -> Compiled:
+    """The matmul of the README with tiles small enough to read."""
+    a, b = (torch.zeros(64, 64, dtype=torch.float16) for _ in range(2))
+    c = torch.zeros(64, 64, dtype=torch.float16)
+    return matmul.compile(a, b, c, bm=32, bn=32, bk=16, warps=1, target="sm_80")
+
+
+def make_block(what: str, compiled: Compiled) -> str:
+    """The text for one marker."""
+    kind, _, name = what.strip().partition(" ")
+    makers: dict[str, Callable[[], str]] = {
+        "tile": lambda: print_kernel(compiled.tile),
+        "after": lambda: print_kernel(compiled.trace.kernels[name]),
+        "passes": lambda: "\n".join(compiled.trace.kernels) + "\n",
+        "cuda": lambda: _function(compiled),
+    }
+    return makers[kind]()
+
+
+def _function(compiled: Compiled) -> str:
+    """The generated kernel without the prelude and without line directives."""
+    assert compiled.source is not None
+    lines = [line for line in compiled.source.splitlines() if not line.startswith("#line")]
+    start = next(i for i, line in enumerate(lines) if 'extern "C" __global__' in line)
+    return "\n".join(lines[start:]) + "\n"
+
+
+def regenerate(text: str, compiled: Compiled) -> str:
+    """`text` with every generated block made anew."""
+    return _BLOCK.sub(lambda m: m[1] + make_block(m["what"], compiled) + m[4], text)
+
+
+def main() -> None:
+    """Rewrite the pages in place."""
+    compiled = compile_example()
+    for page in PAGES:
+        path = ROOT / page
+        path.write_text(regenerate(path.read_text(), compiled))
+
+
+if __name__ == "__main__":
+    main()
