@@ -50,9 +50,7 @@ def find_ahead(kernel: Kernel, loop: For, defined: dict[Value, Instruction]) -> 
     needed = set(addresses)
     ordered = tuple(item for item in loop.body.instructions if item in needed)
     removed = frozenset((*copies, *buffers, *waits))
-    first = next(
-        item for item in loop.body.instructions if isinstance(item, Wait) and item in removed
-    )
+    first = next(item for item in waits if isinstance(item, Wait))
     allocs = tuple(item for item in buffers if isinstance(item, Alloc))
     return Ahead(tuple(copies), allocs, ordered, removed, first)
 
@@ -66,9 +64,9 @@ def find_written(kernel: Kernel) -> frozenset[Value]:
     written = set()
     for item in kernel.walk():
         for effect in item.effects():
-            if effect.on is not None and isinstance(effect.on.type, TensorType):
-                if effect.action not in ("read", "arrive", "wait"):
-                    written.add(root.get(effect.on, effect.on))
+            changes = effect.action not in ("read", "arrive", "wait")
+            if changes and effect.on is not None and isinstance(effect.on.type, TensorType):
+                written.add(root.get(effect.on, effect.on))
     return frozenset({*written, *(view for view, of in root.items() if of in written)})
 
 
@@ -88,7 +86,7 @@ def _find_waits(loop: For, copies: list[Copy]) -> list[Instruction]:
 def _find_addresses(
     copy: Copy, loop: For, inside: dict[Value, Instruction], written: frozenset[Value]
 ) -> list[Instruction] | None:
-    """The instructions of the body that `copy`'s tensor and offsets need; None: not ahead of time."""
+    """What `copy`'s tensor and offsets need of the body; None: it cannot run ahead."""
     found: list[Instruction] = []
     stack = [copy.tensor, *copy.offsets]
     seen: set[Value] = set()

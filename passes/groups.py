@@ -96,8 +96,5 @@ def count_groups(kernel: Kernel) -> dict[Instruction, int]:
     count = _Count()
     count.body(kernel.body, {})
     asynchronous = any(isinstance(item, Copy) for item in kernel.walk())
-    return (
-        {wait: groups for wait, groups in count.waits.items() if groups < DONE}
-        if asynchronous
-        else {}
-    )
+    found = count.waits.items() if asynchronous else ()
+    return {wait: groups for wait, groups in found if groups < DONE}

@@ -8,6 +8,7 @@ wait, by the meaning of tokens; at the wait it becomes a write.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -140,8 +141,8 @@ def _name_tokens(item: Instruction, found: Hazards) -> bool:
         ends = item.nested[-1].terminator.operand_values
         for body in item.nested:
             args = body.args[1:] if isinstance(item, For) else body.args
-            flows += [pair for arg, *s in zip(args, item.init, ends) for pair in _to(arg, s)]
-        flows += [pair for r, *s in zip(item.results, item.init, ends) for pair in _to(r, s)]
+            flows += _carried(args, item.init, ends)
+        flows += _carried(item.results, item.init, ends)
     changed = False
     for result in item.results:
         if isinstance(result.type, TokenType) and not item.nested:
@@ -157,8 +158,14 @@ def _name_tokens(item: Instruction, found: Hazards) -> bool:
     return changed
 
 
-def _to(target: Value, sources: object) -> list[tuple[Value, Value]]:
-    assert isinstance(sources, (list, tuple))
+def _carried(
+    targets: tuple[Value, ...], first: tuple[Value, ...], later: tuple[Value, ...]
+) -> list[tuple[Value, Value]]:
+    triples = zip(targets, first, later, strict=False)
+    return [pair for target, *sources in triples for pair in _to(target, sources)]
+
+
+def _to(target: Value, sources: Sequence[Value]) -> list[tuple[Value, Value]]:
     return [(target, s) for s in sources if isinstance(s.type, TokenType)]
 
 

@@ -8,7 +8,7 @@ before:  %out = for %low, %high, %step, [%acc], stages=3 (%k, %acc.1) {
            ... read %x_buffer ...
 after:   %x_ring = buffer shape=[3, 128, 64], ...
          copies of the first two steps, each into its slot and `when` it exists: tokens %g0, %g1
-         %out, ... = for %low, %high, %step, [%acc, %0, %2, %g0, %g1] (%k, %acc.1, %r, %w, %t0, %t1) {
+         %out, ... = for %low, %high, %step, [%acc, %0, %2, %g0, %g1] (%k, %acc.1, %r, %w, ...) {
            wait [%t0], []
            %x_next = buffer.at %x_ring, [%w]
            %t = copy %a, [%i, %k + 2 * %step], %x_next, when=...
@@ -22,8 +22,8 @@ after:   %x_ring = buffer shape=[3, 128, 64], ...
 Needs: `place_tiles`. Gives: phase `scheduled`. Cost: at most `stages` trial plans of shared memory.
 Named rules: [ahead] a copy moves if its offsets follow from the loop's index and from what is fixed
 before the loop, and nothing in the kernel writes its tensor; [fit] the number of stages is the
-largest, up to `stages`, whose buffers fit the device (`exactly` makes fewer an error); [short] steps
-beyond the end copy nothing, so loops of any length are right; groups are committed even when
+largest, up to `stages`, whose buffers fit the device (`exactly` makes fewer an error); [short]
+steps beyond the end copy nothing, so loops of any length are right; groups are committed even when
 empty, so that the number in flight is the same on every path.
 """
 
@@ -35,7 +35,7 @@ from dataclasses import dataclass
 
 from tilewright.ir.diagnostics import ResourceError
 from tilewright.ir.instruction import Body, Instruction
-from tilewright.ir.instructions.buffer import Alloc, At, Copy
+from tilewright.ir.instructions.buffer import Alloc, At
 from tilewright.ir.instructions.control import Break, Continue, For, If, Yield
 from tilewright.ir.instructions.elementwise import Binary, Compare, Select
 from tilewright.ir.instructions.scalar import Const

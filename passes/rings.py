@@ -6,7 +6,7 @@ from tilewright.ir.layout import Layout
 from tilewright.ir.layout.value import Piece
 
 ALIGNMENT = 128
-"""Bytes to which a slot is rounded: whole rows of banks, so that no slot shifts the others' banks."""
+"""Bytes to which a slot is rounded: whole rows of banks."""
 
 
 def buffer_bytes(layout: Layout) -> int:
@@ -24,5 +24,4 @@ def ring_layout(stage: Layout, stages: int) -> Layout:
     """The layout of `stages` slots, each laid out as `stage`."""
     unit = max(ALIGNMENT, buffer_alignment(stage))
     size = -(-buffer_bytes(stage) // unit) * unit * 8 // stage.bits
-    plain = stage.replace(dims=((Piece(stages, size, "addr"),), *stage.dims))
-    return plain
+    return stage.replace(dims=((Piece(stages, size, "addr"),), *stage.dims))

@@ -1,0 +1,45 @@
+"""The passes of each target family, in order, and why each stands where it does.
+
+cuda: `simplify` first, so that all others see folded scalars and proved bounds. `choose_atoms`
+fixes the fragments that `infer_layouts` starts from. Reductions are split once layouts say which
+cross warps; the converts that this leaves are expanded by `place_tiles`, with the operands of
+products. `overlap` needs the copies, `plan_shared` the rings, `insert_sync` the offsets: two
+buffers in the same bytes are ordered like two accesses to one. `vectorize` needs final layouts, and
+`select` decides nothing.
+"""
+
+from __future__ import annotations
+
+from tilewright.ir.targets.record import Target
+from tilewright.passes import (
+    choose_atoms,
+    infer_layouts,
+    insert_sync,
+    overlap,
+    place_tiles,
+    plan_shared,
+    select,
+    simplify,
+    split_reductions,
+    vectorize,
+)
+from tilewright.passes.runner import Pass
+
+CUDA: tuple[Pass, ...] = (
+    simplify.PASS,
+    choose_atoms.PASS,
+    infer_layouts.PASS,
+    split_reductions.PASS,
+    place_tiles.PASS,
+    overlap.PASS,
+    plan_shared.PASS,
+    insert_sync.PASS,
+    vectorize.PASS,
+    select.PASS,
+)
+CPU: tuple[Pass, ...] = (simplify.PASS,)
+
+
+def passes_for(target: Target) -> tuple[Pass, ...]:
+    """The passes that bring a kernel in phase `tile` to what `target`'s code generator takes."""
+    return CUDA if target.family == "cuda" else CPU
