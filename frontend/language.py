@@ -191,11 +191,21 @@ def broadcast(x: Any, shape: Any) -> Any:
 
 
 @kernel_only
-def mma(x: Any, y: Any, acc: Any = None, precision: str = "exact") -> Any:
+def mma(
+    x: Any,
+    y: Any,
+    acc: Any = None,
+    precision: str = "exact",
+    scale: Any = None,
+    zero: Any = None,
+) -> Any:
     """acc + x · y for tiles (m, k), (k, n), (m, n); without `acc`, it starts from zeros.
 
     f16, bf16, f32 and 8-bit floats accumulate in f32, integers in i32. `precision="tf32"` lets f32
     operands be rounded to tf32. `x` and `y` may be shared buffers.
+
+    With `scale`, a tile (groups, n), `y` holds codes of at most 8 bits and stands for
+    (y[i, j] - zero[g, j]) · scale[g, j], where each group is k / groups rows; `zero` may be absent.
     """
 
 

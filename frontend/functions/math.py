@@ -14,7 +14,7 @@ from tilewright.frontend.operands import check_elementwise, is_tile, unify_dtype
 from tilewright.frontend.values import describe, is_number, is_static, label
 from tilewright.ir.diagnostics import LanguageError, TypeMismatch
 from tilewright.ir.instructions.elementwise import Fma, Select, Unary
-from tilewright.ir.instructions.matmul import Mma, accumulator_types
+from tilewright.ir.instructions.matmul import Mma, MmaScaled, accumulator_types
 from tilewright.ir.instructions.shape import Full
 from tilewright.ir.types import bool_
 from tilewright.ir.values import BufferType, TileType, Value, element_type, shape_of
@@ -89,7 +89,7 @@ def _fma(c: Context, x: Any, y: Any, z: Any) -> Value:
 
 
 @implement(language.mma)
-def _mma(c: Context, x: Any, y: Any, acc: Any, precision: Any) -> Value:
+def _mma(c: Context, x: Any, y: Any, acc: Any, precision: Any, scale: Any, zero: Any) -> Value:
     for held in (x, y):
         if not isinstance(held, Value) or not isinstance(held.type, (TileType, BufferType)):
             raise TypeMismatch(
@@ -104,7 +104,19 @@ def _mma(c: Context, x: Any, y: Any, acc: Any, precision: Any) -> Value:
             f"the accumulator of tw.mma is a tile, not {describe(acc)}",
             "start with tw.zeros((m, n), tw.f32)",
         )
-    return c.emit(Mma(x=x, y=y, acc=acc, precision=precision))
+    if scale is None and zero is None:
+        return c.emit(Mma(x=x, y=y, acc=acc, precision=precision))
+    _check_scales(scale, zero)
+    return c.emit(MmaScaled(x=x, y=y, scale=scale, acc=acc, zero=zero))
+
+
+def _check_scales(scale: Any, zero: Any) -> None:
+    for name, held in (("scale", scale), ("zero", zero)):
+        if not is_tile(held) and not (name == "zero" and held is None):
+            raise TypeMismatch(
+                f"{name} of tw.mma is a tile (groups, n), not {describe(held)}",
+                "load it, or make one: tw.full((1, n), ...)",
+            )
 
 
 def _zero_accumulator(c: Context, x: Value, y: Value) -> Value:
