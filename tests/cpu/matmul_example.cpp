@@ -21,7 +21,7 @@ static void blocks(const T* a, const T* b, T* c, const int64_t* size, const int6
   const int64_t M = size[0], N = size[1], K = size[2];
   const int64_t a0 = stride[0], a1 = stride[1], b0 = stride[2], b1 = stride[3], c0 = stride[4], c1 = stride[5];
 #ifdef SPLIT  // f32 on AMX
-  using Matrix = tw::SplitMatrix<BM, BN, BK>;
+  using Matrix = tw::BestMatrix<T, BM, BN, BK>;
 #else
   using Matrix = tw::Matrix<T, BM, BN, BK>;
 #endif
