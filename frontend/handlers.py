@@ -68,18 +68,16 @@ def call_handler(
     try:
         bound = handler.signature.bind(*args, **kwargs)
     except TypeError as error:
-        shown = str(handler.signature).replace("'Any'", "Any").partition(" ->")[0]
-        raise LanguageError(f"{name}: {error}", f"its signature is {name}{_plain(shown)}") from None
+        shown = _plain(handler.signature)
+        raise LanguageError(f"{name}: {error}", f"its signature is {name}{shown}") from None
     bound.apply_defaults()
     return handler.run(c, **bound.arguments)
 
 
-def _plain(signature: str) -> str:
-    """A signature without annotations."""
-    text = signature
-    for noise in (": Any", ": 'Any'", ": 'bool'", ": 'int'", ": 'str'", "self, ", "self"):
-        text = text.replace(noise, "")
-    return text
+def _plain(signature: inspect.Signature) -> str:
+    """A signature as users call it: no annotations, no `self`."""
+    bare = [p.replace(annotation=p.empty) for n, p in signature.parameters.items() if n != "self"]
+    return str(inspect.Signature(bare))
 
 
 def value_attribute(c: Context, value: Value, name: str) -> Any:

@@ -50,7 +50,7 @@ def admit(found: Any, name: str) -> Any:
         return tuple(admit(f, name) for f in found)
     if _is_static(found):
         return found
-    if isinstance(found, type(read_source)) or hasattr(found, "__code__"):
+    if callable(found) and not isinstance(found, type):
         raise LanguageError(
             f"{name} is a Python function, and kernels run none",
             "decorate it with @tw.inline: its body becomes part of the kernel",

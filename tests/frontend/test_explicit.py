@@ -43,13 +43,13 @@ def two_roles(x: tw.Tensor, y: tw.Tensor, *, n: tw.Static = 4, stages: tw.Static
     full = tw.barrier(stages, 1)
     empty = tw.barrier(stages, 1)
     steps = tw.cdiv(x.shape[0], n)
-    with tw.role("load", warps=1, registers=40):
+    with tw.role("load", warps=4, registers=40):
         for s in tw.range(steps):
             slot = s % stages
             empty.wait(slot, (s // stages + 1) % 2)
             tw.copy(x, s * n, buffer[slot], barrier=full, slot=slot, path="tma")
             full.arrive(slot, expect=n * 4)
-    with tw.role("math", warps=4):
+    with tw.role("math", warps=4, registers=232):
         acc = tw.zeros(n, tw.f32)
         for s in tw.range(steps):
             slot = s % stages
@@ -66,7 +66,7 @@ def test_consecutive_roles_are_one_instruction_and_meet_in_buffers():
     assert (y == padded.sum(0)).all()
     kernel = captured(two_roles, x=tensor(f32), y=tensor(f32))
     (roles,) = (i for i in kernel.walk() if isinstance(i, Roles))
-    assert (roles.names, roles.warps, roles.registers) == (("load", "math"), (1, 4), (40, 0))
+    assert (roles.names, roles.warps, roles.registers) == (("load", "math"), (4, 4), (40, 232))
 
 
 def stored(x: tw.Tensor, y: tw.Tensor):
