@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import torch
 
-from benchmarks.harness import Row, compare, time_all
-from benchmarks.machine import cpu_name, versions
-from examples.matmul import matmul as plain_matmul
+from tilewright.benchmarks.harness import Row, compare, time_all
+from tilewright.benchmarks.machine import cpu_name, versions
+from tilewright.examples.matmul import matmul as plain_matmul
 from tilewright.ops import matmul, softmax
 
 SIZE = 1024

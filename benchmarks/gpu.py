@@ -11,15 +11,14 @@ import subprocess
 import sys
 from pathlib import Path
 
-ROOT = Path(__file__).parents[1]
-sys.path.insert(0, str(ROOT))
-
 import torch
 
-from benchmarks import gpu_matmul
-from benchmarks.harness import show, write
-from examples.matmul import matmul
+from tilewright.benchmarks import gpu_matmul
+from tilewright.benchmarks.harness import show, write
+from tilewright.examples.matmul import matmul
 from tilewright.runtime.inspect import show as show_stage
+
+ROOT = Path(__file__).parents[1]
 
 
 def run_tests(results: Path, dry: bool) -> int:

@@ -8,9 +8,9 @@ from typing import Any
 
 import torch
 
-from benchmarks.harness import Row, compare, time_all
-from benchmarks.machine import versions
-from examples.matmul import matmul as plain_matmul
+from tilewright.benchmarks.harness import Row, compare, time_all
+from tilewright.benchmarks.machine import versions
+from tilewright.examples.matmul import matmul as plain_matmul
 from tilewright.ops import matmul, softmax
 
 SHAPES = ((4096, 4096, 4096), (8192, 8192, 8192), (4096, 14336, 4096), (16, 4096, 4096))
@@ -45,7 +45,7 @@ def _measure_one(m: int, n: int, k: int, dtype: torch.dtype, dry: bool) -> list[
     if not dry:
         runs["ops.matmul"] = lambda _: matmul(a, b.T)
         if importlib.util.find_spec("triton"):
-            from benchmarks.triton_peer import triton_matmul
+            from tilewright.benchmarks.triton_peer import triton_matmul
 
             runs["Triton"] = lambda _: triton_matmul(a, b, c)
     wait = (lambda: None) if dry else torch.cuda.synchronize

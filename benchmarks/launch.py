@@ -9,10 +9,10 @@ import time
 
 import torch
 
-from benchmarks.harness import Row, compare
-from benchmarks.machine import cpu_name, versions
-from examples.elementwise import add
-from examples.matmul import matmul
+from tilewright.benchmarks.harness import Row, compare
+from tilewright.benchmarks.machine import cpu_name, versions
+from tilewright.examples.elementwise import add
+from tilewright.examples.matmul import matmul
 
 
 def measure(rounds: int = 2000) -> list[Row]:

@@ -7,8 +7,8 @@ from collections.abc import Callable
 
 import torch
 
-from benchmarks.harness import Row, compare, time_all
-from benchmarks.machine import cpu_name, rotate, versions
+from tilewright.benchmarks.harness import Row, compare, time_all
+from tilewright.benchmarks.machine import cpu_name, rotate, versions
 from tilewright.ops.quant import QSpec, quant_linear, quantize
 
 SHAPES = ((4096, 4096), (4096, 14336))

@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).parents[1]))
-
-from benchmarks import cpu_matmul, launch, quant_linear, vm_speed
-from benchmarks.harness import Row, show, write
+from tilewright.benchmarks import cpu_matmul, launch, quant_linear, vm_speed
+from tilewright.benchmarks.harness import Row, show, write
 
 SUITES = {
     "matmul": cpu_matmul.measure,

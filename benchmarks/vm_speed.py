@@ -7,9 +7,9 @@ from dataclasses import replace
 
 import torch
 
-from benchmarks.harness import Row, compare
-from benchmarks.machine import cpu_name, versions
-from examples.matmul import matmul
+from tilewright.benchmarks.harness import Row, compare
+from tilewright.benchmarks.machine import cpu_name, versions
+from tilewright.examples.matmul import matmul
 from tilewright.runtime.programs import VmProgram
 
 

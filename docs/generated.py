@@ -7,19 +7,16 @@ differs from what is generated here.
 from __future__ import annotations
 
 import re
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import torch
 
-ROOT = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT))
-
-from examples.matmul import matmul
-
+from tilewright.examples.matmul import matmul
 from tilewright.ir.printer import print_kernel
 from tilewright.runtime.compile import Compiled
+
+ROOT = Path(__file__).resolve().parents[1]
 
 PAGES = ("ARCHITECTURE.md",)
 _BLOCK = re.compile(r"(<!-- generated: (?P<what>[^>]+) -->\n```[a-z]*\n)(?P<body>.*?)(```\n)", re.S)

@@ -6,17 +6,14 @@ Fails (exit code 1) only where a number is wrong, never because something is slo
 from __future__ import annotations
 
 import sys
-from pathlib import Path
 
 import torch
 from rich.console import Console
 from rich.table import Table
 from sklearn.datasets import load_digits
 
-sys.path.insert(0, str(Path(__file__).parents[1]))
-
-from benchmarks.harness import time_all
-from examples.matmul import matmul as plain_matmul
+from tilewright.benchmarks.harness import time_all
+from tilewright.examples.matmul import matmul as plain_matmul
 from tilewright.ops import matmul
 from tilewright.ops.quant import QSpec, quant_linear, quantize, quantize_
 

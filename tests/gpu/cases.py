@@ -1,4 +1,4 @@
-"""Where the cases of this folder run: on the GPU, or (dry) on the virtual machine with CPU tensors."""
+"""Where the cases of this folder run: on the GPU, or (dry) on the virtual machine."""
 
 from __future__ import annotations
 
