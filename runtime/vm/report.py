@@ -110,7 +110,9 @@ class Report:
 
     def __str__(self) -> str:
         counters = self.counters
-        lines = [f"{self.entry}: {self.steps:,} steps, {counters.get('issued', 0):,} warp instructions"]
+        lines = [
+            f"{self.entry}: {self.steps:,} steps, {counters.get('issued', 0):,} warp instructions"
+        ]
         for name, count in counters.get("instructions", {}).items():
             lines.append(f"  {name:<12} {count:>14,}")
         for kind, flops in counters.get("mma_flops", {}).items():

@@ -73,7 +73,9 @@ def test_a_barrier_that_not_all_reach_is_a_deadlock(compile_ptx: Compile) -> Non
 extern "C" __global__ void k(int* o) {
   if (threadIdx.x < 64) asm volatile("bar.sync 3, 128;");
   o[0] = 1; }""")
-    with pytest.raises(vm.Fault, match=r"deadlock: warps \[0, 1\] of block .* barrier 3 where 64 of 128"):
+    with pytest.raises(
+        vm.Fault, match=r"deadlock: warps \[0, 1\] of block .* barrier 3 where 64 of 128"
+    ):
         vm.run(ptx, "k", 1, 96, [np.zeros(1, np.int32)])
 
 

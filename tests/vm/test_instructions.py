@@ -57,7 +57,9 @@ def execute(body: str, sources: list[tuple[str, np.ndarray]], target: str) -> np
   ret;
 }}"""
     result = np.zeros(n, dtype_of(target))
-    arrays = [np.ascontiguousarray(values.view(f"u{bits_of(kind) // 8}")) for kind, values in sources]
+    arrays = [
+        np.ascontiguousarray(values.view(f"u{bits_of(kind) // 8}")) for kind, values in sources
+    ]
     block = 128
     assert n % block == 0
     vm.run(text, "k", n // block, block, [*arrays, result], checks="off")
@@ -126,15 +128,23 @@ def test_carries_add_128_bits() -> None:
         "xor.b32 %o, %x, %y; xor.b32 %o, %o, %z;",
         [("u32", x) for x in (a, b, c, d)], "u32",
     )  # fmt: skip
-    total = [(int(x) + (int(z) << 32)) + (int(y) + (int(w) << 32)) for x, y, z, w in zip(a, b, c, d, strict=True)]
+    total = [
+        (int(x) + (int(z) << 32)) + (int(y) + (int(w) << 32))
+        for x, y, z, w in zip(a, b, c, d, strict=True)
+    ]
     want = [(t ^ t >> 32 ^ t >> 64) & 0xFFFFFFFF for t in total]
     np.testing.assert_array_equal(got, np.array(want, np.uint32))
     got = execute(
         "sub.cc.u32 %x, %a, %b; subc.u32 %y, %c, %d; xor.b32 %o, %x, %y;",
         [("u32", x) for x in (a, b, c, d)], "u32",
     )  # fmt: skip
-    total = [(int(x) + (int(z) << 32)) - (int(y) + (int(w) << 32)) for x, y, z, w in zip(a, b, c, d, strict=True)]
-    np.testing.assert_array_equal(got, np.array([(t ^ t >> 32) & 0xFFFFFFFF for t in total], np.uint32))
+    total = [
+        (int(x) + (int(z) << 32)) - (int(y) + (int(w) << 32))
+        for x, y, z, w in zip(a, b, c, d, strict=True)
+    ]
+    np.testing.assert_array_equal(
+        got, np.array([(t ^ t >> 32) & 0xFFFFFFFF for t in total], np.uint32)
+    )
 
 
 def shifted(name: str, a: int, by: int, kind: str) -> int:
@@ -150,7 +160,9 @@ def test_shifts_clamp(name: str, kind: str) -> None:
     a, by = integers(kind), integers("u32", small=True)
     by[:4] = 0xFFFFFFFF
     got = execute(f"{name}.{kind} %o, %a, %b;", [(kind, a), ("u32", by)], kind)
-    want = [wrap(shifted(name, int(x), min(int(y), 99), kind), kind) for x, y in zip(a, by, strict=True)]
+    want = [
+        wrap(shifted(name, int(x), min(int(y), 99), kind), kind) for x, y in zip(a, by, strict=True)
+    ]
     np.testing.assert_array_equal(got, np.array(want, a.dtype))
 
 
@@ -167,11 +179,18 @@ def bfe(a: int, pos: int, length: int, kind: str) -> int:
 def test_bit_fields(kind: str) -> None:
     a, pos, length = integers(kind), integers("u32", small=True), integers("u32", small=True)
     got = execute(f"bfe.{kind} %o, %a, %b, %c;", [(kind, a), ("u32", pos), ("u32", length)], kind)
-    want = [wrap(bfe(int(x), int(p), int(n), kind), kind) for x, p, n in zip(a, pos, length, strict=True)]
+    want = [
+        wrap(bfe(int(x), int(p), int(n), kind), kind)
+        for x, p, n in zip(a, pos, length, strict=True)
+    ]
     np.testing.assert_array_equal(got, np.array(want, a.dtype))
     bits = f"b{bits_of(kind)}"
     b = integers(kind)
-    got = execute(f"bfi.{bits} %o, %a, %b, %c, %d;", [(kind, a), (kind, b), ("u32", pos), ("u32", length)], kind)
+    got = execute(
+        f"bfi.{bits} %o, %a, %b, %c, %d;",
+        [(kind, a), (kind, b), ("u32", pos), ("u32", length)],
+        kind,
+    )
 
     def bfi(x: int, y: int, p: int, n: int) -> int:
         for i in range(n):
@@ -183,7 +202,9 @@ def test_bit_fields(kind: str) -> None:
     np.testing.assert_array_equal(got, np.array(want, a.dtype))
 
 
-@pytest.mark.parametrize("table", [0x00, 0x1B, 0x80, 0x96, 0xE8, 0xEA, 0xF8, 0xFE, 0x6A, 0xA8, 0xC0, 0xCA])
+@pytest.mark.parametrize(
+    "table", [0x00, 0x1B, 0x80, 0x96, 0xE8, 0xEA, 0xF8, 0xFE, 0x6A, 0xA8, 0xC0, 0xCA]
+)
 def test_lop3_is_its_table(table: int) -> None:
     a, b, c = (integers("u32") for _ in range(3))
     got = execute(f"lop3.b32 %o, %a, %b, %c, {table};", [("u32", x) for x in (a, b, c)], "u32")
@@ -228,7 +249,10 @@ def test_funnel_shifts(side: str, mode: str) -> None:
     got = execute(f"shf.{side}.{mode}.b32 %o, %a, %b, %c;", [("u32", x) for x in (a, b, c)], "u32")
     by = np.minimum(c, 32) if mode == "clamp" else c & 31
     pair = b.astype(np.uint64) << 32 | a
-    want = [(int(p) << int(n) >> 32 if side == "l" else int(p) >> int(n)) & 0xFFFFFFFF for p, n in zip(pair, by, strict=True)]
+    want = [
+        (int(p) << int(n) >> 32 if side == "l" else int(p) >> int(n)) & 0xFFFFFFFF
+        for p, n in zip(pair, by, strict=True)
+    ]
     np.testing.assert_array_equal(got, np.array(want, np.uint32))
 
 
@@ -242,20 +266,29 @@ def test_counts(kind: str) -> None:
         f"popc.{kind}": lambda x: x.bit_count(),
         f"clz.{kind}": lambda x: bits - x.bit_length(),
         f"bfind.u{bits}": lambda x: x.bit_length() - 1,
-        f"bfind.{signed}": lambda x: (x ^ ((1 << bits) - 1) if x >> (bits - 1) else x).bit_length() - 1,
+        f"bfind.{signed}": lambda x: (
+            (x ^ ((1 << bits) - 1) if x >> (bits - 1) else x).bit_length() - 1
+        ),
         f"bfind.shiftamt.u{bits}": lambda x: bits - x.bit_length() if x else -1,
     }.items():
         got = execute(f"{name} %o, %a;", [(kind, a)], "s32")
         np.testing.assert_array_equal(got, [function(int(x)) for x in a], err_msg=name)
     got = execute(f"brev.{kind} %o, %a;", [(kind, a)], kind)
-    np.testing.assert_array_equal(got, np.array([int(f"{int(x):0{bits}b}"[::-1], 2) for x in a], a.dtype))
+    np.testing.assert_array_equal(
+        got, np.array([int(f"{int(x):0{bits}b}"[::-1], 2) for x in a], a.dtype)
+    )
 
 
 def test_dot_products() -> None:
     a, b, c = integers("u32"), integers("u32"), integers("s32")
     for ka, kb in itertools.product("us", "us"):
-        got = execute(f"dp4a.{ka}32.{kb}32 %o, %a, %b, %c;", [("u32", a), ("u32", b), ("s32", c)], "s32")
-        x, y = (v.view(np.uint8 if k == "u" else np.int8).reshape(-1, 4).astype(int) for v, k in ((a, ka), (b, kb)))
+        got = execute(
+            f"dp4a.{ka}32.{kb}32 %o, %a, %b, %c;", [("u32", a), ("u32", b), ("s32", c)], "s32"
+        )
+        x, y = (
+            v.view(np.uint8 if k == "u" else np.int8).reshape(-1, 4).astype(int)
+            for v, k in ((a, ka), (b, kb))
+        )
         want = [wrap(t, "s32") for t in ((x * y).sum(1) + c).tolist()]
         np.testing.assert_array_equal(got, want)
 
@@ -268,7 +301,9 @@ def floats(kind: str) -> np.ndarray:
     rng = np.random.default_rng()
     bits = bits_of(kind)
     raw = rng.integers(0, 1 << bits, N, dtype=f"u{bits // 8}" if bits < 64 else np.uint64)
-    dtype = {"f32": np.float32, "f64": np.float64, "f16": np.float16, "bf16": ml_dtypes.bfloat16}[kind]
+    dtype = {"f32": np.float32, "f64": np.float64, "f16": np.float16, "bf16": ml_dtypes.bfloat16}[
+        kind
+    ]
     special = np.array([0.0, -0.0, np.inf, -np.inf, np.nan, 1.0, -1.0, 0.5, 3.0], dtype)
     values = raw.view(dtype)
     values[: 20 * len(special)] = np.tile(special, 20)
@@ -278,7 +313,11 @@ def floats(kind: str) -> np.ndarray:
 
 
 def exact(function: Callable[..., Fraction], *values: float) -> Fraction | None:
-    return function(*(Fraction(float(v)) for v in values)) if all(np.isfinite(float(v)) for v in values) else None
+    return (
+        function(*(Fraction(float(v)) for v in values))
+        if all(np.isfinite(float(v)) for v in values)
+        else None
+    )
 
 
 def rounded(value: Fraction, mode: str, mantissa: int, least: int, limit: int) -> Fraction | float:
@@ -302,7 +341,12 @@ def rounded(value: Fraction, mode: str, mantissa: int, least: int, limit: int) -
     return -result if value < 0 else result
 
 
-FORMATS = {"f32": (24, -149, 128), "f64": (53, -1074, 1024), "f16": (11, -24, 16), "bf16": (8, -133, 128)}
+FORMATS = {
+    "f32": (24, -149, 128),
+    "f64": (53, -1074, 1024),
+    "f16": (11, -24, 16),
+    "bf16": (8, -133, 128),
+}
 
 
 def compare(got: np.ndarray, wants: list[Any], sources: list[np.ndarray]) -> None:
@@ -345,7 +389,9 @@ def test_fma_f32_on_exact_ties() -> None:
     rng = np.random.default_rng()
     a = (1 + rng.integers(0, 1 << 23, N) / 2**23).astype("f")
     b = (1 + rng.integers(0, 1 << 23, N) / 2**23).astype("f")
-    c = (rng.choice([-1, 1], N) * 2.0 ** rng.integers(20, 60, N) * (1 + rng.integers(0, 4, N) / 4)).astype("f")
+    c = (
+        rng.choice([-1, 1], N) * 2.0 ** rng.integers(20, 60, N) * (1 + rng.integers(0, 4, N) / 4)
+    ).astype("f")
     got = execute("fma.rn.f32 %o, %a, %b, %c;", [("f32", x) for x in (a, b, c)], "f32")
     wants = [rounded(Fraction(float(x)) * Fraction(float(y)) + Fraction(float(z)), "rn", *FORMATS["f32"])
              for x, y, z in zip(a, b, c, strict=True)]  # fmt: skip
@@ -367,7 +413,9 @@ def test_half_arithmetic_rounds_once(kind: str) -> None:
         wants = [None if w is None else rounded(w, "rn", *FORMATS[kind]) for w in wants]
         compare(got, wants, sources)
         pairs = [np.stack([s, np.roll(s, 1)], axis=1).reshape(-1).view(np.uint32) for s in sources]
-        packed = execute(text.replace(f".{kind}", f".{kind}x2"), [(f"{kind}x2", p) for p in pairs], f"{kind}x2")
+        packed = execute(
+            text.replace(f".{kind}", f".{kind}x2"), [(f"{kind}x2", p) for p in pairs], f"{kind}x2"
+        )
         halves = packed.view(a.dtype).reshape(-1, 2).astype("f")
         np.testing.assert_array_equal(halves[:, 0], got.astype("f"))
         np.testing.assert_array_equal(halves[:, 1], np.roll(got, 1).astype("f"))
@@ -378,15 +426,25 @@ def test_min_max_and_nan(kind: str) -> None:
     a, b = floats(kind), floats(kind)
     for name, choose in (("min", min), ("max", max)):
         for suffix in ("", ".NaN") if kind != "f64" else ("",):
-            got = execute(f"{name}{suffix}.{kind} %o, %a, %b;", [(kind, a), (kind, b)], kind).view(a.dtype)
+            got = execute(f"{name}{suffix}.{kind} %o, %a, %b;", [(kind, a), (kind, b)], kind).view(
+                a.dtype
+            )
             for x, y, z in zip(a.astype("f8"), b.astype("f8"), got.astype("f8"), strict=True):
                 if np.isnan(x) or np.isnan(y):
-                    want = np.nan if suffix or (np.isnan(x) and np.isnan(y)) else y if np.isnan(x) else x
+                    want = (
+                        np.nan
+                        if suffix or (np.isnan(x) and np.isnan(y))
+                        else y
+                        if np.isnan(x)
+                        else x
+                    )
                 elif x == y == 0:
                     want = choose(np.copysign(1, x), np.copysign(1, y)) * 0.0
                 else:
                     want = choose(x, y)
-                assert (np.isnan(z) and np.isnan(want)) or (z == want and np.signbit(z) == np.signbit(want))
+                assert (np.isnan(z) and np.isnan(want)) or (
+                    z == want and np.signbit(z) == np.signbit(want)
+                )
 
 
 def test_ftz_and_sat() -> None:
@@ -408,7 +466,9 @@ def test_ftz_and_sat() -> None:
     ("ex2", np.exp2, 2**-22), ("lg2", np.log2, 2**-22), ("rcp", np.reciprocal, 2**-22), ("sqrt", np.sqrt, 2**-22),
     ("rsqrt", lambda x: 1 / np.sqrt(x), 2**-22), ("sin", np.sin, 2**-20), ("cos", np.cos, 2**-20), ("tanh", np.tanh, 2**-10),
 ])  # fmt: skip
-def test_approximations_are_within_the_manuals_bounds(name: str, function: Any, bound: float) -> None:
+def test_approximations_are_within_the_manuals_bounds(
+    name: str, function: Any, bound: float
+) -> None:
     a = np.random.default_rng().uniform(0.01, 3, N).astype("f")
     got = execute(f"{name}.approx.f32 %o, %a;", [("f32", a)], "f32")
     want = function(a.astype("f8"))
@@ -429,7 +489,11 @@ def test_comparisons(kind: str) -> None:
     for name, want in table.items():
         forms = {name: want & ~nan} | ({name + "u": want | nan} if is_float else {})
         for form, truth in forms.items():
-            got = execute(f"setp.{form}.{kind} %p, %a, %b; selp.b32 %o, 5, 9, %p;", [(kind, a), (kind, b)], "u32")
+            got = execute(
+                f"setp.{form}.{kind} %p, %a, %b; selp.b32 %o, 5, 9, %p;",
+                [(kind, a), (kind, b)],
+                "u32",
+            )
             np.testing.assert_array_equal(got == 5, truth, err_msg=form)
     got = execute(
         f"setp.eq.{kind} %p2, %a, %a; setp.lt.and.{kind} %p|%p1, %a, %b, !%p2;"
@@ -464,7 +528,12 @@ def test_floats_to_integers_round_and_saturate(source: str, target: str) -> None
     a[1::40] = a.dtype.type(2.5)
     info = np.iinfo(dtype_of(target))
     bits = max(bits_of(target), 16)
-    for mode, function in (("rni", np.rint), ("rzi", np.trunc), ("rmi", np.floor), ("rpi", np.ceil)):
+    for mode, function in (
+        ("rni", np.rint),
+        ("rzi", np.trunc),
+        ("rmi", np.floor),
+        ("rpi", np.ceil),
+    ):
         got = execute(f"cvt.{mode}.{target}.{source} %o, %a;", [(source, a)], f"{target[0]}{bits}")
         for x, z in zip(a.astype("f8"), got, strict=True):
             if np.isnan(x):
@@ -488,7 +557,10 @@ def test_integers_to_floats(source: str, target: str, mode: str) -> None:
     compare(got.astype("f8"), [rounded(Fraction(int(x)), mode, *FORMATS[target]) for x in a], [a])
 
 
-@pytest.mark.parametrize("source,target", [("f64", "f32"), ("f64", "f16"), ("f32", "f16"), ("f32", "bf16"), ("f64", "bf16")])
+@pytest.mark.parametrize(
+    "source,target",
+    [("f64", "f32"), ("f64", "f16"), ("f32", "f16"), ("f32", "bf16"), ("f64", "bf16")],
+)
 @pytest.mark.parametrize("mode", ["rn", "rz", "rm", "rp"])
 def test_narrowing_floats(source: str, target: str, mode: str) -> None:
     if target == "bf16" and mode in ("rm", "rp"):
@@ -497,7 +569,9 @@ def test_narrowing_floats(source: str, target: str, mode: str) -> None:
     a[::3] = a[::3].astype("f4").astype("f2").astype(a.dtype) * a.dtype.type(1 + 2**-11)
     got = execute(f"cvt.{mode}.{target}.{source} %o, %a;", [(source, a)], target)
     got = got.view(ml_dtypes.bfloat16) if target == "bf16" else got
-    finite = [rounded(Fraction(float(x)), mode, *FORMATS[target]) if np.isfinite(x) else None for x in a]
+    finite = [
+        rounded(Fraction(float(x)), mode, *FORMATS[target]) if np.isfinite(x) else None for x in a
+    ]
     compare(got.astype("f8"), finite, [a])
     assert np.isnan(got[np.isnan(a)].astype("f8")).all()
     np.testing.assert_array_equal(got[np.isinf(a)].astype("f8"), a[np.isinf(a)].astype("f8"))
@@ -508,12 +582,18 @@ def test_packed_conversion_puts_the_first_source_high(kind: str, dtype: Any) -> 
     a, b = floats("f32"), floats("f32")
     with np.errstate(all="ignore"):
         high, low = a.astype(dtype), b.astype(dtype)
-    got = execute(f"cvt.rn.{kind}x2.f32 %o, %a, %b;", [("f32", a), ("f32", b)], "b32").view(dtype).reshape(-1, 2)
+    got = (
+        execute(f"cvt.rn.{kind}x2.f32 %o, %a, %b;", [("f32", a), ("f32", b)], "b32")
+        .view(dtype)
+        .reshape(-1, 2)
+    )
     np.testing.assert_array_equal(got[:, 0].astype("f"), low.astype("f"))
     np.testing.assert_array_equal(got[:, 1].astype("f"), high.astype("f"))
 
 
-@pytest.mark.parametrize("kind,dtype", [("e4m3", ml_dtypes.float8_e4m3fn), ("e5m2", ml_dtypes.float8_e5m2)])
+@pytest.mark.parametrize(
+    "kind,dtype", [("e4m3", ml_dtypes.float8_e4m3fn), ("e5m2", ml_dtypes.float8_e5m2)]
+)
 def test_fp8(kind: str, dtype: Any) -> None:
     a, b = (np.random.default_rng().standard_normal(N).astype("f") * 50 for _ in range(2))
     a[:4] = [1e9, -1e9, np.nan, np.inf]
@@ -524,8 +604,14 @@ def test_fp8(kind: str, dtype: Any) -> None:
     for column, source in ((1, a), (0, b)):
         want = np.clip(source, -top, top).astype(dtype)
         np.testing.assert_array_equal(codes[:, column].view(dtype).astype("f"), want.astype("f"))
-    every = np.arange(1024).astype(np.uint16) & 255 | (np.arange(1024).astype(np.uint16) * 7 & 255) << 8
-    back = execute(f"cvt.rn.f16x2.{kind}x2 %o, %a;", [("b16", every)], "b32").view(np.float16).reshape(-1, 2)
+    every = (
+        np.arange(1024).astype(np.uint16) & 255 | (np.arange(1024).astype(np.uint16) * 7 & 255) << 8
+    )
+    back = (
+        execute(f"cvt.rn.f16x2.{kind}x2 %o, %a;", [("b16", every)], "b32")
+        .view(np.float16)
+        .reshape(-1, 2)
+    )
     for column in range(2):
         codes = (every >> 8 * column & 255).astype(np.uint8).view(dtype)
         np.testing.assert_array_equal(back[:, column], codes.astype(np.float16))
@@ -558,7 +644,12 @@ def test_shuffles_follow_the_manuals_pseudo_code() -> None:
                 by, mask = int(b[index]) & 31, c >> 8 & 31
                 limit = (lane & mask) | ((c & 31) & ~mask)
                 low = lane & mask
-                j = {"up": lane - by, "down": lane + by, "bfly": lane ^ by, "idx": low | by & ~mask & 31}[mode]
+                j = {
+                    "up": lane - by,
+                    "down": lane + by,
+                    "bfly": lane ^ by,
+                    "idx": low | by & ~mask & 31,
+                }[mode]
                 valid = j >= limit if mode == "up" else j <= limit
                 want = int(a[base + (j if valid else lane)]) ^ (7 if valid else 0)
                 assert int(got[index]) == want, (mode, lane, by)
@@ -573,7 +664,12 @@ def test_votes_matches_and_reductions() -> None:
     got = execute("match.any.sync.b32 %o, %a, -1;", [("u32", a)], "u32")
     want = ((rows[:, :, None] == rows[:, None, :]) * bit).sum(2).astype(np.uint32)
     np.testing.assert_array_equal(got, want.ravel())
-    for name, ufunc in (("add", np.add), ("min", np.minimum), ("max", np.maximum), ("xor", np.bitwise_xor)):
+    for name, ufunc in (
+        ("add", np.add),
+        ("min", np.minimum),
+        ("max", np.maximum),
+        ("xor", np.bitwise_xor),
+    ):
         kind = "b32" if name == "xor" else "u32"
         got = execute(f"redux.sync.{name}.{kind} %o, %a, -1;", [("u32", a)], "u32")
         np.testing.assert_array_equal(got, np.repeat(ufunc.reduce(rows, axis=1), 32))

@@ -105,7 +105,9 @@ extern "C" __global__ void k(int* o) {
     assert vm.run(compile_ptx(source), "k", 1, 128, [o]).races == []
     changed = source.replace("__syncthreads(); // REUSE", "")
     races = vm.run(compile_ptx(changed), "k", 1, 128, [o]).races
-    assert any(r.earlier.what.startswith("read") and r.later.what.startswith("write") for r in races)
+    assert any(
+        r.earlier.what.startswith("read") and r.later.what.startswith("write") for r in races
+    )
 
 
 BLOCKS = r"""

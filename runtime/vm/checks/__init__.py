@@ -109,7 +109,10 @@ class Checks:
             cells = cells[:, None] + np.arange(per)
         if not region.writes[cells].all():
             self.ledger.notice(
-                "uninitialised", "reads shared memory that nothing has written", self.gang.program, pc
+                "uninitialised",
+                "reads shared memory that nothing has written",
+                self.gang.program,
+                pc,
             )
 
     def conflict(self, ins: Instruction, lanes: tuple[int, int], offset: int, space: str) -> None:
@@ -130,7 +133,9 @@ class Checks:
 
     # -- asynchronous copies -----------------------------------------------------------------
 
-    def bind_copy(self, ins: Instruction, frame: Frame, size: int) -> Callable[[Copy, Array | None], None]:
+    def bind_copy(
+        self, ins: Instruction, frame: Frame, size: int
+    ) -> Callable[[Copy, Array | None], None]:
         """`check(copy, mask)` of a cp.async."""
         reads, writes = Bounds(ins, frame, "read", size), Bounds(ins, frame, "write", size)
         traffic, pc = self.ledger.traffic, self.gang.program.pc_of(ins)
@@ -146,7 +151,9 @@ class Checks:
             warps, lanes = self.lane_warp[copy.lanes], self.lane_lane[copy.lanes]
             who = Accessors(warps, lanes)
             self._check_source(reads, copy, mask, who, pc, source)
-            self._access("shared", copy.target, who, size, "write", pc, "cp.async write", False, COPIES)
+            self._access(
+                "shared", copy.target, who, size, "write", pc, "cp.async write", False, COPIES
+            )
             copy.agent = self.clocks.time
 
         return check
@@ -170,9 +177,7 @@ class Checks:
         full[lanes], chosen[lanes] = offsets, True
         bounds.check("global", full, offsets, chosen)
         self.ledger.traffic.count(line, offsets, lanes, copy.size)
-        self._access(
-            "global", offsets, who, copy.size, "read", pc, "cp.async read", False, COPIES
-        )
+        self._access("global", offsets, who, copy.size, "read", pc, "cp.async read", False, COPIES)
 
     def _check_partial(
         self, bounds: Bounds, starts: Array, lanes: Array, who: Accessors, at: tuple[Array, int]
@@ -232,9 +237,16 @@ class Checks:
         clocks = self.clocks
 
         def order(space: str, offsets: Array, who: Accessors) -> None:
-            if not releases and not clocks.fenced and not clocks.released and not self.ledger.earlier:
+            if (
+                not releases
+                and not clocks.fenced
+                and not clocks.released
+                and not self.ledger.earlier
+            ):
                 return
-            places = dict.fromkeys(zip(who.warps.tolist(), offsets.tolist(), strict=True))  # in order
+            places = dict.fromkeys(
+                zip(who.warps.tolist(), offsets.tolist(), strict=True)
+            )  # in order
             for warp, offset in places:
                 key = (space, offset)
                 if reads and key in self.ledger.earlier:

@@ -117,4 +117,3 @@ class Clocks:
     def acquire(self, warp: int, clock: Array) -> None:
         """An acquiring read."""
         np.maximum(self.known[warp], clock, out=self.known[warp])
-

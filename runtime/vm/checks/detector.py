@@ -168,7 +168,9 @@ class Detector:
                 column, bad = (int(x[0]) for x in np.nonzero(~ordered))
                 record = int(records[column, bad])
                 packed = (record >> shadow.READ_TIME) << shadow.TIME | record & 63
-                packed |= (self.base + kind * clocks.warps + int(columns[column, bad])) << shadow.AGENT
+                packed |= (
+                    self.base + kind * clocks.warps + int(columns[column, bad])
+                ) << shadow.AGENT
                 self._report(region, int(cells[bad]), packed, who, bad, at[0], at[1], False)
                 return
 
@@ -184,13 +186,17 @@ class Detector:
                 ordered |= records & shadow.ATOMIC != 0
             if not ordered.all():
                 bad = int(np.flatnonzero(~ordered)[0])
-                self._report(region, int(cells[bad]), int(records[bad]), who, bad, at[0], at[1], False)
+                self._report(
+                    region, int(cells[bad]), int(records[bad]), who, bad, at[0], at[1], False
+                )
                 return
 
     # -- recording ---------------------------------------------------------------------------
 
     def _agents(self, who: Accessors, agent: Any) -> Any:
-        return self.base + (agent * self.clocks.warps + who.warps if isinstance(agent, int) else agent)
+        return self.base + (
+            agent * self.clocks.warps + who.warps if isinstance(agent, int) else agent
+        )
 
     def _record_read(
         self, region: Region, cells: Array, who: Accessors, time: int, strong: bool, agent: Any
@@ -293,7 +299,9 @@ class Detector:
         inside = agent - self.base
         clocks = self.clocks
         if inside < 0:
-            return "a release by the first block and an acquire by the second (blocks are not ordered)"
+            return (
+                "a release by the first block and an acquire by the second (blocks are not ordered)"
+            )
         if kind == KINDS:
             return "a wait on the mbarrier phase that the copy completes"
         owner = inside % clocks.warps
@@ -303,12 +311,16 @@ class Detector:
         name = f"warp {owner % self.per_block}"
         if wait and clocks.own[kind, owner] < time:
             return f"{wait} by {name} that covers it" + (
-                "" if owner == warp else f", then a barrier of {name} and warp {warp % self.per_block}"
+                ""
+                if owner == warp
+                else f", then a barrier of {name} and warp {warp % self.per_block}"
             )
         if owner == warp:
             return f"bar.warp.sync (__syncwarp) between lanes of {name}"
         if owner // self.per_block == warp // self.per_block:
-            return f"a barrier (__syncthreads) that both {name} and warp {warp % self.per_block} pass"
+            return (
+                f"a barrier (__syncthreads) that both {name} and warp {warp % self.per_block} pass"
+            )
         return "a release by the first block and an acquire by the second (or a cluster barrier)"
 
 

@@ -274,7 +274,9 @@ def _compare(
     if lost.any():
         loser = int(np.flatnonzero(lost)[0])
         winner = int(np.flatnonzero(places == places[loser])[-1])
-        lanes = np.arange(frame.low, frame.high) if mask is None else np.flatnonzero(mask) + frame.low
+        lanes = (
+            np.arange(frame.low, frame.high) if mask is None else np.flatnonzero(mask) + frame.low
+        )
         offset = int(places[loser]) * view.dtype.itemsize
         frame.gang.checks.conflict(ins, (int(lanes[loser]), int(lanes[winner])), offset, space)
 

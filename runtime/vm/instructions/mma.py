@@ -56,8 +56,7 @@ def form_of(ins: Instruction) -> Form:
         or "sp" in ins.mods
         or "row" not in ins.mods
         or int(n) != 8
-        or (shape == "m8n8k4"
-        and types[1] != "f64")
+        or (shape == "m8n8k4" and types[1] != "f64")
     ):
         raise Fault("unsupported", f"instruction {ins.name}")
     operation = next((mod for mod in ins.mods if mod in ("xor", "and")), "")
