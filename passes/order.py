@@ -1,11 +1,11 @@
 """The passes of each target family, in order, and why each stands where it does.
 
 cuda: `simplify` first, so that all others see folded scalars and proved bounds. `choose_atoms`
-fixes the fragments that `infer_layouts` starts from. Reductions are split once layouts say which
-cross warps; the converts that this leaves are expanded by `place_tiles`, with the operands of
-products. `overlap` needs the copies, `plan_shared` the rings, `insert_sync` the offsets: two
-buffers in the same bytes are ordered like two accesses to one. `vectorize` needs final layouts, and
-`select` decides nothing.
+fixes the fragments that `infer_layouts` starts from; declared buffers follow the layouts of their
+tiles. Reductions are split once layouts say which cross warps; the converts that this leaves are
+expanded by `place_tiles`, with the operands of products. `overlap` needs the copies, `plan_shared`
+the rings, `insert_sync` the offsets: two buffers in the same bytes are ordered like two accesses to
+one. `vectorize` needs final layouts, and `select` decides nothing.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from tilewright.passes import (
     choose_atoms,
     infer_layouts,
     insert_sync,
+    lay_out_buffers,
     overlap,
     place_tiles,
     plan_shared,
@@ -29,6 +30,7 @@ CUDA: tuple[Pass, ...] = (
     simplify.PASS,
     choose_atoms.PASS,
     infer_layouts.PASS,
+    lay_out_buffers.PASS,
     split_reductions.PASS,
     place_tiles.PASS,
     overlap.PASS,
