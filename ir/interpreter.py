@@ -9,6 +9,7 @@ machine runs bodies of one group in turn and calls it a deadlock when none of th
 from __future__ import annotations
 
 import itertools
+import random
 from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
@@ -18,8 +19,9 @@ import numpy as np
 from tilewright.ir.diagnostics import InterpretError, TilewrightError
 from tilewright.ir.instruction import Body, Instruction
 from tilewright.ir.instructions.control import Break, Condition, Continue, Yield
+from tilewright.ir.instructions.sync import BarrierState
 from tilewright.ir.kernel import Kernel
-from tilewright.ir.memory import TensorView
+from tilewright.ir.memory import BufferView, TensorView
 from tilewright.ir.numeric import Array, numpy_class
 from tilewright.ir.types import DType
 from tilewright.ir.values import Value, element_type
@@ -40,9 +42,16 @@ class _Leave(Exception):
         super().__init__(outcome.name)
 
 
-def interpret(kernel: Kernel, args: Sequence[Any]) -> None:
-    """Run `kernel` on `args`: `TensorView`s (changed in place) and decoded scalars, in order."""
-    machine = Machine()
+def interpret(
+    kernel: Kernel, args: Sequence[Any], *, seed: int | None = None, limit: int | None = None
+) -> None:
+    """Run `kernel` on `args`: `TensorView`s (changed in place) and decoded scalars, in order.
+
+    `seed` draws which roles and blocks run ahead of others (without one they take turns in order).
+    More than `limit` instructions are an error: a kernel under test may loop for ever.
+    """
+    rng = None if seed is None else random.Random(seed)
+    machine = Machine(clock=Clock(rng, limit))
     values = tuple(a if isinstance(a, TensorView) else np.asarray(a) for a in args)
     if len(values) != len(kernel.params):
         raise InterpretError(f"{kernel.name} takes {len(kernel.params)} arguments, not {len(args)}")
@@ -68,13 +77,33 @@ class _Named:
 
 
 @dataclass
+class Clock:
+    """What all machines of one run share: counted steps, and who may run ahead."""
+
+    rng: random.Random | None = None
+    limit: int | None = None
+    steps: int = 0
+
+    def tick(self) -> None:
+        self.steps += 1
+        if self.limit is not None and self.steps > self.limit:
+            raise InterpretError(f"the kernel runs more than {self.limit} instructions")
+
+    def choose(self, count: int) -> list[int]:
+        """Which of `count` runs get the next turn, in which order."""
+        if self.rng is None:
+            return list(range(count))
+        return self.rng.sample(range(count), self.rng.randint(1, count))
+
+
+@dataclass
 class Machine:
     """One block's state; `run_grid` gives every grid point a machine of its own."""
 
     environment: dict[Value, Any] = field(default_factory=dict)
     named: dict[int, _Named] = field(default_factory=dict)
     role_warps: int = 0
-    steps: list[int] = field(default_factory=lambda: [0])
+    clock: Clock = field(default_factory=Clock)
     turn: ClassVar[str] = LOOP
 
     def run(self, body: Body, args: Sequence[Any]) -> Steps:
@@ -89,7 +118,7 @@ class Machine:
         return type(end), tuple(self.environment[v] for v in end.operand_values)  # type: ignore[return-value]
 
     def step(self, item: Instruction) -> Generator[str, None, None]:
-        self.steps[0] += 1
+        self.clock.tick()
         operands = [self._held(item, spec.name, spec.kind) for spec in _runtime_fields(item)]
         try:
             if item.blocks:
@@ -120,22 +149,37 @@ class Machine:
         """Run `body` for every grid point in a machine of its own; those that wait take turns."""
         points = itertools.product(*(range(e) for e in extents))
         runs = (
-            Machine(dict(self.environment), steps=self.steps).run(
+            Machine(dict(self.environment), clock=self.clock).run_block(
                 body, tuple(np.asarray(i) for i in point)
             )
             for point in points
         )
-        yield from _take_turns(runs, "block", self.steps)
+        yield from _take_turns(runs, "block", self.clock)
+
+    def run_block(self, body: Body, point: tuple[Array, ...]) -> Steps:
+        """Run one block to its end, at which nothing may still be in flight."""
+        ended = yield from self.run(body, point)
+        held = list(self.environment.values())
+        for state in {id(v.state): v.state for v in held if isinstance(v, BufferView)}.values():
+            state.end()
+        for barrier in held:
+            if isinstance(barrier, BarrierState):
+                barrier.check_landed()
+        return ended
 
     def run_roles(
         self, members: tuple[Body, ...], names: tuple[str, ...], warps: tuple[int, ...]
     ) -> Generator[str, None, None]:
         """Run all members in turn; they share this block's named barriers."""
-        runs = []
-        for body, count in zip(members, warps, strict=True):
-            machine = Machine(dict(self.environment), self.named, count, self.steps)
-            runs.append(machine.run(body, ()))
-        yield from _take_turns(iter(runs), f"role among {', '.join(names)}", self.steps)
+        machines = [
+            Machine(dict(self.environment), self.named, count, self.clock) for count in warps
+        ]
+        runs = [machine.run(b, ()) for machine, b in zip(machines, members, strict=True)]
+        if self.clock.rng is not None:
+            self.clock.rng.shuffle(runs)
+        yield from _take_turns(iter(runs), f"role among {', '.join(names)}", self.clock)
+        for machine in machines:
+            self.environment |= machine.environment
 
     def named_generation(self, number: int) -> int:
         return self.named.setdefault(number, _Named()).generation
@@ -159,15 +203,31 @@ def _runtime_fields(item: Instruction) -> list[Any]:
     return [spec for spec in item.specs if spec.kind in _KINDS]
 
 
-def _take_turns(runs: Iterator[Steps], what: str, steps: list[int]) -> Generator[str, None, None]:
-    """Run generators to their end, in turn; a round without a step gives the turn back, waiting."""
+def _take_turns(runs: Iterator[Steps], what: str, clock: Clock) -> Generator[str, None, None]:
+    """Run generators to their end, in turn.
+
+    A round of all without a step gives the turn back, waiting; one in which somebody loops shares
+    it.
+    """
     waiting = [(run, reason) for run in runs if (reason := next(run, None)) is not None]
+    everybody = False
     while waiting:
-        before = steps[0]
-        waiting = [(run, reason) for run, _ in waiting if (reason := next(run, None)) is not None]
-        if waiting and steps[0] == before:
-            reasons = sorted({reason for _, reason in waiting})
-            yield "; ".join(f"a {what} waits for {reason}" for reason in reasons)
+        before = clock.steps
+        turns = range(len(waiting)) if everybody else clock.choose(len(waiting))
+        found = {i: next(waiting[i][0], None) for i in turns}
+        moved = clock.steps != before or None in found.values()
+        reasons = [found.get(i, reason) for i, (_, reason) in enumerate(waiting)]
+        waiting = [
+            (run, reason)
+            for (run, _), reason in zip(waiting, reasons, strict=True)
+            if reason is not None
+        ]
+        if LOOP in found.values():
+            yield LOOP
+        elif waiting and not moved and len(found) == len(waiting):
+            stuck = sorted({reason for _, reason in waiting})
+            yield "; ".join(f"a {what} waits for {reason}" for reason in stuck)
+        everybody = not moved
 
 
 def scalar_argument(value: Value, number: float) -> Array:

@@ -8,7 +8,7 @@ pinned while an asynchronous instruction reads them.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -16,6 +16,7 @@ import numpy as np
 
 from tilewright.ir.diagnostics import InterpretError
 from tilewright.ir.numeric import Array, numpy_class, poison, round_to
+from tilewright.ir.token import Token
 from tilewright.ir.types import DType
 
 
@@ -51,11 +52,11 @@ class TensorView:
         """Atomically combine `values` into the view in row-major order; gives the old values."""
         index, values, inside = self._writable(index, values, mask)
         old = np.zeros(values.shape, numpy_class(self.dtype))
-        for place in np.argwhere(inside):
-            at = tuple(place)
-            where = tuple(int(i[at]) for i in index)
-            old[at] = self.values[where]
-            self.values[where] = ATOMIC[op](self.dtype, old[at], values[at])
+        for part in _rounds(tuple(i[inside] for i in index), self.shape):
+            chosen = tuple(np.argwhere(inside)[part].T)
+            where = tuple(i[chosen] for i in index)
+            old[chosen] = self.values[where]
+            self.values[where] = ATOMIC[op](self.dtype, old[chosen], values[chosen])
         return old
 
     def _writable(
@@ -75,10 +76,20 @@ class TensorView:
         return inside
 
 
+def _rounds(index: tuple[Array, ...], shape: tuple[int, ...]) -> Iterator[Array]:
+    """Positions of `index` in rounds that meet no place twice, each place's in its order."""
+    places = np.ravel_multi_index(index, shape) if len(index[0]) else np.zeros(0, np.int64)
+    left = np.arange(len(places))
+    while len(left):
+        _, first = np.unique(places[left], return_index=True)
+        yield left[np.sort(first)]
+        left = np.delete(left, first)
+
+
 ATOMIC: dict[str, Callable[[DType, Any, Any], Any]] = {
     "add": lambda dtype, old, new: round_to(dtype, np.asarray(old + new)),
-    "max": lambda dtype, old, new: max(old, new),
-    "min": lambda dtype, old, new: min(old, new),
+    "max": lambda dtype, old, new: np.fmax(old, new),
+    "min": lambda dtype, old, new: np.fmin(old, new),
     "or": lambda dtype, old, new: old | new,
     "and": lambda dtype, old, new: old & new,
     "exchange": lambda dtype, old, new: new,
@@ -95,12 +106,20 @@ class BufferState:
     written: Array = field(init=False)
     in_flight: Array = field(init=False)
     pinned: Array = field(init=False)
+    leaving: list[Token] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.values = poison(self.shape, self.dtype)
         self.written = np.zeros(self.shape, np.bool_)
         self.in_flight = np.zeros(self.shape, np.int32)
         self.pinned = np.zeros(self.shape, np.int32)
+
+    def end(self) -> None:
+        """The block ends: nobody may still read the buffer; what was copied out of it is there."""
+        if self.pinned.any():
+            raise InterpretError("the block ends while its shared memory is being read: wait")
+        for token in self.leaving:
+            token.wait()
 
 
 @dataclass(frozen=True)

@@ -15,8 +15,9 @@ object. Its type says what it is:
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import Literal
+from typing import Literal, TypeVar
 
+from tilewright.ir.diagnostics import TypeMismatch
 from tilewright.ir.layout import Layout
 from tilewright.ir.types import DType
 
@@ -116,31 +117,43 @@ class Value:
 
 def scalar_type(value: Value) -> ScalarType:
     """The type of `value`, which must be a scalar."""
-    assert isinstance(value.type, ScalarType), value
-    return value.type
+    return _wanted(value, ScalarType, "scalar")
 
 
 def tile_type(value: Value) -> TileType:
     """The type of `value`, which must be a tile."""
-    assert isinstance(value.type, TileType), value
-    return value.type
+    return _wanted(value, TileType, "tile")
 
 
 def tensor_type(value: Value) -> TensorType:
     """The type of `value`, which must be a tensor."""
-    assert isinstance(value.type, TensorType), value
-    return value.type
+    return _wanted(value, TensorType, "tensor")
 
 
 def buffer_type(value: Value) -> BufferType:
     """The type of `value`, which must be a buffer."""
-    assert isinstance(value.type, BufferType), value
+    return _wanted(value, BufferType, "buffer")
+
+
+def barrier_type(value: Value) -> BarrierType:
+    """The type of `value`, which must be a barrier."""
+    return _wanted(value, BarrierType, "barrier")
+
+
+Wanted = TypeVar("Wanted")
+
+
+def _wanted(value: Value, kind: type[Wanted], word: str) -> Wanted:
+    if not isinstance(value.type, kind):
+        have = type(value.type).__name__.removesuffix("Type").lower()
+        raise TypeMismatch(f"{value.name or 'an operand'} is a {have} where a {word} is wanted")
     return value.type
 
 
 def element_type(value: Value) -> DType:
     """The dtype of a scalar's, tile's, tensor's or buffer's elements."""
-    assert isinstance(value.type, (ScalarType, TileType, TensorType, BufferType)), value
+    if not isinstance(value.type, (ScalarType, TileType, TensorType, BufferType)):
+        raise TypeMismatch(f"{value.name or 'an operand'} has no elements: {value.type}")
     return value.type.dtype
 
 

@@ -6,8 +6,10 @@ from collections.abc import Generator
 
 import numpy as np
 
+from tilewright.ir.diagnostics import TypeMismatch
 from tilewright.ir.instruction import (
     ANY,
+    Action,
     Effect,
     Instruction,
     attribute,
@@ -29,13 +31,21 @@ ATOMICS = (
     "atomic.exchange",
 )
 
+ORDERS: dict[str, tuple[Action, ...]] = {
+    "relaxed": (),
+    "acquire": ("wait",),
+    "release": ("arrive",),
+    "acq_rel": ("arrive", "wait"),
+}
+
 
 @instruction("atomic", phases=ANY, ops=ATOMICS)
 class Atomic(Instruction):
     """result[i] = tensor[index[i]]; tensor[index[i]] = op(result[i], value[i]), indivisibly.
 
     Indices and value are tiles of one shape, or scalars: then it happens once per block. Elements
-    that `mask` excludes or that lie outside the view do nothing and give 0.
+    that `mask` excludes or that lie outside the view do nothing and give 0. `order` is relaxed,
+    acquire, release or acq_rel, at device scope: it orders the block's accesses to all tensors.
     """
 
     op: str
@@ -49,10 +59,12 @@ class Atomic(Instruction):
         return (self.value.type,)
 
     def effects(self) -> tuple[Effect, ...]:
-        return (Effect("atomic", self.tensor),)
+        return (Effect("atomic", self.tensor), *(Effect(o, None) for o in ORDERS[self.order]))
 
     def check(self) -> None:
         check_index(self.tensor, self.index)
+        if self.order not in ORDERS:
+            raise TypeMismatch(f"order={self.order}", f"choose one of {', '.join(ORDERS)}")
 
     def meaning(
         self, tensor: TensorView, index: tuple[Array, ...], value: Array, mask: Array | None

@@ -6,6 +6,7 @@ A ring of S stages is a buffer whose leading axis has extent S; `buffer.at` pick
 from __future__ import annotations
 
 from dataclasses import replace
+from math import prod
 
 import numpy as np
 
@@ -22,6 +23,7 @@ from tilewright.ir.instruction import (
     operands,
 )
 from tilewright.ir.instructions.memory import check_region, region_index
+from tilewright.ir.instructions.sync import BarrierState
 from tilewright.ir.layout import Layout
 from tilewright.ir.memory import BufferState, BufferView, TensorView
 from tilewright.ir.numeric import Array, numpy_class
@@ -156,9 +158,9 @@ class Copy(Instruction):
     """Starts buffer[i] = tensor[offsets + i] (0 outside the view); poison until the token's wait.
 
     `path` is how: "cp_async" by all lanes, "tma" by one lane through a tensor map, "bulk" (linear).
-    "plain" is loads and stores of all lanes. With `barrier` the completion is an arrival of its
-    bytes at barrier[slot] instead of a wait on the token. `when` false copies nothing. `width` is
-    the bytes of one access, once chosen.
+    "plain" is loads and stores of all lanes. With `barrier` (tma, bulk) the buffer's bytes complete
+    barrier[slot], which expects them, and nobody waits for the token. An offset that is a 1-D tile
+    gathers. `when` false copies nothing. `width` is the bytes of one access, once chosen.
     """
 
     tensor: Value = operand()
@@ -185,14 +187,26 @@ class Copy(Instruction):
         return (*found, Effect("arrive", self.barrier, proxy, "token"))
 
     def check(self) -> None:
-        check_region(self.tensor, self.offsets, shape_of(self.buffer))
+        _check_copy(self.tensor, self.offsets, self.buffer)
+        if (self.barrier is None) != (self.slot is None):
+            raise TypeMismatch("a copy that completes a barrier names the barrier and the slot")
+        if self.barrier is not None and self.path in ("cp_async", "plain"):
+            raise TypeMismatch(
+                f"the bytes of a {self.path} copy complete no barrier",
+                'copy by path="tma", or arrive at the barrier after the copy\'s token',
+            )
+
+    @property
+    def bytes(self) -> int:
+        """The bytes that complete the barrier: the whole buffer, also where it is clipped."""
+        return prod(shape_of(self.buffer)) * element_type(self.buffer).bits // 8
 
     def meaning(
         self,
         tensor: TensorView,
         offsets: tuple[Array, ...],
         buffer: BufferView,
-        barrier: object | None,
+        barrier: BarrierState | None,
         slot: Array | None,
         when: Array | None,
     ) -> Token:
@@ -204,15 +218,15 @@ class Copy(Instruction):
         token = Token(lambda: buffer.finish(values))
         if barrier is not None:
             assert slot is not None
-            barrier.attach(int(slot), token)  # type: ignore[attr-defined]
+            barrier.attach(int(slot), token, size=self.bytes)
         return token
 
 
 @instruction("copy.out", phases=ANY)
 class CopyOut(Instruction):
-    """Starts tensor[offsets + i] = buffer[i] (or += with reduce="add"); the buffer is pinned.
+    """Starts tensor[offsets + i] = buffer[i], or op(that, buffer[i]) with `reduce` (add, min, max).
 
-    The token's wait says that the buffer may be overwritten and the writes are visible.
+    The buffer is pinned until a wait for the token's reads; a whole wait makes the writes visible.
     """
 
     buffer: Value = operand()
@@ -233,7 +247,9 @@ class CopyOut(Instruction):
         )
 
     def check(self) -> None:
-        check_region(self.tensor, self.offsets, shape_of(self.buffer))
+        _check_copy(self.tensor, self.offsets, self.buffer)
+        if self.reduce not in (None, "add", "min", "max"):
+            raise TypeMismatch(f"a copy reduces by add, min or max, not {self.reduce}")
 
     def meaning(self, buffer: BufferView, tensor: TensorView, offsets: tuple[Array, ...]) -> Token:
         values = buffer.pin()
@@ -244,6 +260,17 @@ class CopyOut(Instruction):
                 tensor.write(index, values)
             else:
                 tensor.update(self.reduce, index, values, None)
-            buffer.unpin()
 
-        return Token(finish)
+        token = Token(finish, buffer.unpin)
+        buffer.state.leaving.append(token)
+        return token
+
+
+def _check_copy(tensor: Value, offsets: tuple[Value, ...], buffer: Value) -> None:
+    kind = buffer_type(buffer)
+    check_region(tensor, offsets, kind.shape)
+    if kind.dtype != element_type(tensor):
+        raise TypeMismatch(
+            f"a copy between {element_type(tensor).name} and {kind.dtype.name} elements",
+            "a copy moves bits: give both one dtype",
+        )

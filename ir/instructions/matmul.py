@@ -16,7 +16,7 @@ from tilewright.ir.instruction import (
 )
 from tilewright.ir.memory import BufferView
 from tilewright.ir.numeric import Array, round_to
-from tilewright.ir.token import Token
+from tilewright.ir.token import Pending, Token
 from tilewright.ir.types import DType, f16, f32, f64, i32, tf32
 from tilewright.ir.values import (
     BufferType,
@@ -163,15 +163,19 @@ class MmaAsync(Instruction):
         _check(self.x, self.y, Value(self._tile()))
 
     def meaning(
-        self, x: Array | BufferView, y: Array | BufferView, acc: Array
-    ) -> tuple[Array, Token]:
+        self, x: Array | BufferView, y: Array | BufferView, acc: Array | Pending
+    ) -> tuple[Pending, Token]:
         left = x.pin() if isinstance(x, BufferView) else x
         right = y.pin() if isinstance(y, BufferView) else y
-        found = _product(left, right, acc, self._tile().dtype, "exact")
+        start = acc.take() if isinstance(acc, Pending) else acc
+        found = _product(left, right, start, self._tile().dtype, "exact")
 
         def finish() -> None:
+            if isinstance(acc, Pending):
+                acc.token.wait()  # products on one accumulator complete in order
             for read in (x, y):
                 if isinstance(read, BufferView):
                     read.unpin()
 
-        return found, Token(finish)
+        token = Token(finish)
+        return Pending(found, token), token

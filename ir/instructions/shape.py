@@ -9,7 +9,6 @@ import numpy as np
 from tilewright.ir.diagnostics import ShapeError, TypeMismatch
 from tilewright.ir.instruction import (
     ANY,
-    FROM_LAID_OUT,
     Instruction,
     attribute,
     instruction,
@@ -156,7 +155,7 @@ class Item(Instruction):
         return operand.reshape(())
 
 
-@instruction("view", phases=FROM_LAID_OUT)
+@instruction("view", phases=ANY)
 class View(Instruction):
     """Every lane keeps exactly its bits; only dtype, shape and layout are read differently."""
 
@@ -201,7 +200,7 @@ def _from_lane_bits(layout: Layout, dtype: DType, bits: Array) -> Array:
     return values
 
 
-@instruction("convert", phases=FROM_LAID_OUT)
+@instruction("convert", phases=ANY)
 class Convert(Instruction):
     """The same values in another layout."""
 

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Generator
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
-from tilewright.ir.diagnostics import InterpretError
+from tilewright.ir.diagnostics import InterpretError, ShapeError, TypeMismatch
 from tilewright.ir.instruction import (
     ANY,
     FROM_LAID_OUT,
@@ -22,8 +22,16 @@ from tilewright.ir.instruction import (
     operands,
 )
 from tilewright.ir.numeric import Array
-from tilewright.ir.token import Token
-from tilewright.ir.values import BarrierType, PendingType, TokenType, Type, Value
+from tilewright.ir.token import Pending, Token
+from tilewright.ir.values import (
+    BarrierType,
+    PendingType,
+    TokenType,
+    Type,
+    Value,
+    barrier_type,
+    tile_type,
+)
 
 if TYPE_CHECKING:
     from tilewright.ir.interpreter import Machine
@@ -33,12 +41,14 @@ if TYPE_CHECKING:
 class Wait(Instruction):
     """Waits for `tokens`; each pending tile among `pending` becomes a tile (the results).
 
-    `groups` is how many later groups of copies (`commit`) may stay in flight, once counted.
+    `groups` is how many later groups of copies (`commit`) may stay in flight, once counted. With
+    `reads_only` it waits until the buffers of `copy.out` may be overwritten, not for its writes.
     """
 
     tokens: tuple[Value, ...] = operands()
     pending: tuple[Value, ...] = operands()
     groups: int | None = attribute(None)
+    reads_only: bool = attribute(False)
 
     def result(self) -> tuple[Type, ...]:
         kinds = (v.type for v in self.pending)
@@ -47,10 +57,19 @@ class Wait(Instruction):
     def effects(self) -> tuple[Effect, ...]:
         return tuple(Effect("wait", t) for t in self.tokens)
 
-    def meaning(self, tokens: tuple[Token, ...], pending: tuple[Array, ...]) -> tuple[Array, ...]:
+    def check(self) -> None:
+        if not all(isinstance(t.type, TokenType) for t in self.tokens):
+            raise TypeMismatch("wait wants tokens in its first list")
+        if not all(isinstance(p.type, PendingType) for p in self.pending):
+            raise TypeMismatch("wait wants pending tiles in its second list")
+
+    def meaning(self, tokens: tuple[Token, ...], pending: tuple[Pending, ...]) -> tuple[Array, ...]:
         for token in tokens:
-            token.wait()
-        return pending
+            if self.reads_only:
+                token.wait_reads()
+            else:
+                token.wait()
+        return tuple(p.read() for p in pending)
 
 
 @instruction("commit", phases=ANY)
@@ -67,7 +86,11 @@ class Commit(Instruction):
             for token in tokens:
                 token.wait()
 
-        return Token(finish)
+        def release() -> None:
+            for token in tokens:
+                token.wait_reads()
+
+        return Token(finish, release)
 
 
 @instruction("token.done", phases=ANY)
@@ -78,7 +101,9 @@ class TokenDone(Instruction):
         return (TokenType(),)
 
     def meaning(self) -> Token:
-        return Token(lambda: None)
+        token = Token(lambda: None)
+        token.wait()
+        return token
 
 
 @instruction("pend", phases=ANY)
@@ -88,11 +113,10 @@ class Pend(Instruction):
     operand: Value = operand()
 
     def result(self) -> tuple[Type, ...]:
-        assert not isinstance(self.operand.type, PendingType)
-        return (PendingType(self.operand.type),)  # type: ignore[arg-type]
+        return (PendingType(tile_type(self.operand)),)
 
-    def meaning(self, operand: Array) -> Array:
-        return operand
+    def meaning(self, operand: Array) -> Pending:
+        return Pending(operand, TokenDone().meaning())
 
 
 @instruction("sync", phases=FROM_LAID_OUT)
@@ -124,33 +148,69 @@ class Fence(Instruction):
 
 @dataclass
 class BarrierState:
-    """Phases of an array of mbarriers; copies attached to a phase finish when it completes."""
+    """Phases of an array of mbarriers, with the copies in flight that will arrive at them.
+
+    A phase completes when `count` arrivals and all expected bytes are there. What is in flight
+    lands when somebody waits for the phase, the latest moment that hardware allows.
+    """
 
     size: int
     count: int
     arrived: list[int] = field(init=False)
+    missing: list[int] = field(init=False)
     phase: list[int] = field(init=False)
-    attached: list[list[Token]] = field(init=False)
+    flying: list[list[tuple[Token, int, int]]] = field(init=False)
 
     def __post_init__(self) -> None:
         self.arrived = [0] * self.size
+        self.missing = [0] * self.size
         self.phase = [0] * self.size
-        self.attached = [[] for _ in range(self.size)]
+        self.flying = [[] for _ in range(self.size)]
 
-    def attach(self, slot: int, token: Token) -> None:
-        """`token` finishes with the current phase of `slot`."""
-        self.attached[slot].append(token)
+    def attach(self, slot: int, token: Token, *, size: int = 0, arrivals: int = 0) -> None:
+        """When `token` lands, `size` bytes and `arrivals` arrivals reach barrier[slot]."""
+        self._check_slot(slot)
+        self.flying[slot].append((token, size, arrivals))
 
-    def arrive(self, slot: int, count: int) -> None:
+    def arrive(self, slot: int, count: int, expect: int) -> None:
+        """`count` arrivals now; `expect` more bytes belong to the phase."""
+        self._check_slot(slot)
         self.arrived[slot] += count
+        self.missing[slot] += expect
+        self._complete(slot)
+
+    def passed(self, slot: int, parity: int) -> bool:
+        """Whether the phase of parity `parity` is over; a waiter lets flying copies land."""
+        self._check_slot(slot)
+        if self.phase[slot] % 2 == parity:
+            landing, self.flying[slot] = self.flying[slot], []
+            for token, size, arrivals in landing:
+                token.wait()
+                self.missing[slot] -= size
+                self.arrived[slot] += arrivals
+            self._complete(slot)
+        return self.phase[slot] % 2 != parity
+
+    def describe(self, slot: int) -> str:
+        """What the current phase still wants."""
+        return f"{self.arrived[slot]} of {self.count} arrivals, {self.missing[slot]} bytes missing"
+
+    def check_landed(self) -> None:
+        """Raise if a copy is in flight: the block may not end before it has landed."""
+        for slot, flying in enumerate(self.flying):
+            if flying:
+                raise InterpretError(f"the block ends, copies to barrier slot {slot} in flight")
+
+    def _complete(self, slot: int) -> None:
         if self.arrived[slot] > self.count:
             raise InterpretError(f"barrier {slot}: more than {self.count} arrivals in one phase")
-        if self.arrived[slot] == self.count:
-            for token in self.attached[slot]:
-                token.wait()
-            self.attached[slot].clear()
+        if self.arrived[slot] == self.count and self.missing[slot] == 0:
             self.arrived[slot] = 0
             self.phase[slot] += 1
+
+    def _check_slot(self, slot: int) -> None:
+        if not 0 <= slot < self.size:
+            raise InterpretError(f"barrier slot {slot} of {self.size}")
 
 
 @instruction("barrier", phases=ANY)
@@ -173,23 +233,42 @@ class Barrier(Instruction):
 
 @instruction("barrier.arrive", phases=ANY)
 class Arrive(Instruction):
-    """`arrivals` arrivals at barrier[slot]; `expect` more bytes complete it (0: none)."""
+    """`arrivals` arrivals at barrier[slot]; `expect` more bytes complete it (0: none).
+
+    `arrivals` counts all lanes together: 1 is one elected lane, 32 * warps every lane of the role.
+    With `after` they happen when that token (of `cp_async` copies) is done, and nobody waits here.
+    """
 
     barrier: Value = operand()
     slot: Value = operand()
+    after: Value | None = operand(optional=True)
     arrivals: int = attribute(1)
     expect: int = attribute(0)
 
     def effects(self) -> tuple[Effect, ...]:
-        return (Effect("arrive", self.barrier),)
+        when: Literal["now", "token"] = "now" if self.after is None else "token"
+        return (Effect("arrive", self.barrier, when=when),)
 
-    def meaning(self, barrier: BarrierState, slot: Array) -> None:
-        barrier.arrive(int(slot), self.arrivals)
+    def check(self) -> None:
+        barrier = barrier_type(self.barrier)
+        if not 0 < self.arrivals <= barrier.count:
+            raise ShapeError(f"{self.arrivals} arrivals at a barrier of {barrier.count}")
+        if self.after is not None and self.expect:
+            raise TypeMismatch("bytes are expected now, not after a token", "write two arrivals")
+
+    def meaning(self, barrier: BarrierState, slot: Array, after: Token | None) -> None:
+        if after is None:
+            barrier.arrive(int(slot), self.arrivals, self.expect)
+        else:
+            barrier.attach(int(slot), after, arrivals=self.arrivals)
 
 
 @instruction("barrier.wait", phases=ANY, blocks=True)
 class BarrierWait(Instruction):
-    """Waits until the phase of barrier[slot] with parity `parity` has completed."""
+    """Waits until the phase of barrier[slot] with parity `parity` has completed.
+
+    A fresh barrier is in phase 0: waiting for parity 1 passes at once.
+    """
 
     barrier: Value = operand()
     slot: Value = operand()
@@ -198,11 +277,16 @@ class BarrierWait(Instruction):
     def effects(self) -> tuple[Effect, ...]:
         return (Effect("wait", self.barrier),)
 
+    def check(self) -> None:
+        barrier_type(self.barrier)
+
     def meaning(
         self, machine: Machine, barrier: BarrierState, slot: Array, parity: Array
     ) -> Generator[str, None, None]:
-        while barrier.phase[int(slot)] % 2 == int(parity):
-            yield f"barrier slot {int(slot)}, parity {int(parity)}"
+        name = self.barrier.name or "a barrier"
+        while not barrier.passed(int(slot), int(parity)):
+            state = barrier.describe(int(slot))
+            yield f"{name}[{int(slot)}], parity {int(parity)} ({state})"
 
 
 @instruction("named.sync", phases=ANY, blocks=True)
