@@ -20,7 +20,7 @@ from functools import partial
 
 from tilewright.frontend.context import CarriedLoop, Context
 from tilewright.frontend.loops import leave_loop
-from tilewright.frontend.merging import Mismatch, become, meet
+from tilewright.frontend.merging import CARRIED, Mismatch, become, meet, undecided
 from tilewright.frontend.values import (
     Binding,
     Flow,
@@ -143,10 +143,13 @@ def _join_name(
         first = items[0]
         if fresh:
             kind = first.type if isinstance(first, Value) and _inside(sides[0], first) else None
+            if kind is not None and not isinstance(kind, CARRIED):
+                return Missing(partial(_half, name, known[0].location))
         else:
             met = meet(c, items[0], items[1])
             if isinstance(met, Mismatch):
-                return Missing(partial(_torn, name, known))
+                torn = partial(_torn, name, known)
+                return Missing(partial(undecided, name, first) if met.same_type else torn)
             kind = met
         if kind is None:
             places.append(None)

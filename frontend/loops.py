@@ -20,8 +20,8 @@ from tilewright.frontend.arithmetic import truth
 from tilewright.frontend.context import CarriedLoop, Context, Retype
 from tilewright.frontend.expressions import evaluate
 from tilewright.frontend.liveness import assigned
-from tilewright.frontend.merging import Mismatch, become, meet
-from tilewright.frontend.operands import default_dtype, embed, to_index, widen_index
+from tilewright.frontend.merging import Mismatch, become, meet, undecided
+from tilewright.frontend.operands import cast, default_dtype, embed, to_index
 from tilewright.frontend.values import (
     Binding,
     DynamicRange,
@@ -89,17 +89,7 @@ def _bounds(c: Context, bounds: DynamicRange) -> tuple[Value, Value, Value]:
         for held, what in ((bounds.low, "start"), (bounds.high, "end"), (step, "step"))
     ]
     widest = max((element_type(v) for v in made), key=lambda dtype: dtype.bits)
-    wide = [v if element_type(v) == widest else embed_or_cast(c, v, widest) for v in made]
-    return wide[0], wide[1], wide[2]
-
-
-def embed_or_cast(c: Context, value: Value, dtype: Any) -> Value:
-    """An index scalar in a wider dtype."""
-    outer, c.index = c.index, dtype
-    try:
-        return widen_index(c, value, "a bound")
-    finally:
-        c.index = outer
+    return cast(c, made[0], widest), cast(c, made[1], widest), cast(c, made[2], widest)
 
 
 def run_while(c: Context, node: ast.While, execute: Execute) -> Flow:
@@ -226,7 +216,7 @@ def _next(c: Context, loop: CarriedLoop, name: str, found: Binding) -> list[Valu
             continue
         met = _meet_next(c, first, last, (name, leaf) in loop.free)
         if isinstance(met, Mismatch):
-            raise _changes(loop, name, found)
+            raise undecided(name, first) if met.same_type else _changes(loop, name, found)
         if met != first.type and isinstance(met, ScalarType):
             raise Retype(loop, name, leaf, met)
         values.append(become(c, last, first.type))

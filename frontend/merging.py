@@ -13,8 +13,9 @@ from typing import Any
 from tilewright.frontend.context import Context
 from tilewright.frontend.operands import cast, default_dtype, embed, is_scalar
 from tilewright.frontend.values import is_number, is_static
+from tilewright.ir.diagnostics import TypeMismatch
 from tilewright.ir.types import DType, f32, i32, i64
-from tilewright.ir.values import ScalarType, TileType, Type, Value
+from tilewright.ir.values import PendingType, ScalarType, TileType, TokenType, Type, Value
 
 
 @dataclass(frozen=True)
@@ -23,6 +24,19 @@ class Mismatch:
 
     left: Any
     right: Any
+
+    @property
+    def same_type(self) -> bool:
+        """Whether the two differ only in which tensor, buffer or barrier they are."""
+        values = isinstance(self.left, Value) and isinstance(self.right, Value)
+        return values and type(self.left.type) is type(self.right.type) and self._is_place()
+
+    def _is_place(self) -> bool:
+        return not isinstance(self.left.type, CARRIED)
+
+
+CARRIED = (ScalarType, TileType, TokenType, PendingType)
+"""What loops carry and branches give; tensors, buffers and barriers are places, fixed per name."""
 
 
 def meet(c: Context, left: Any, right: Any) -> Type | Mismatch | None:
@@ -36,7 +50,8 @@ def meet(c: Context, left: Any, right: Any) -> Type | Mismatch | None:
             kind: ScalarType = other.type
             fits = kind.dtype.is_float or type(number) is not float
             return kind if fits else Mismatch(left, right)
-    if not isinstance(left, Value) or not isinstance(right, Value):
+    values = isinstance(left, Value) and isinstance(right, Value)
+    if not values or not isinstance(left.type, CARRIED):
         return Mismatch(left, right)
     if _bare(left.type) == _bare(right.type):
         return left.type if left.type == right.type else _bare(left.type)
@@ -68,3 +83,12 @@ def become(c: Context, held: Any, kind: Type) -> Value:
     if isinstance(kind, ScalarType):
         return cast(c, held, kind.dtype)
     return held
+
+
+def undecided(name: str, held: Value) -> TypeMismatch:
+    """The error for a name that would stand for one of two tensors or buffers."""
+    kind = type(held.type).__name__.removesuffix("Type").lower()
+    return TypeMismatch(
+        f"{name} stands for one of two {kind}s, and which one is decided at run time",
+        "decide an offset or a slot instead: x[slot] of one tensor or buffer",
+    )
