@@ -225,7 +225,7 @@ namespace tw {
 //
 // Tiles that measured best for large products (2 MB second-level cache; half in each direction with 1 MB):
 //   f32 with AMX 512 × 512 × 64 · f32 512 × 512 × 128 · bf16 with AMX 512 × 512 × 256 · vdpbf16ps, f16 512 × 512 × 128
-// and for any shape 256 × 256 × 128 (90 to 95 % of that), so that small products still have a block per thread. With few
+// and for any shape 256 × 256 × 128 (85 to 95 % of that), so that small products still have a block per thread. With few
 // rows (m <= 32) 32 × 256 × 512: memory decides there, and f32 does as well without AMX.
 template <class T, int BM, int BN, int BK> struct BestMatrix : Matrix<T, BM, BN, BK> {};
 #ifdef __AMX_BF16__
