@@ -62,7 +62,7 @@ TW_INLINE double modulo(double a, double b) {
   return r != 0 ? ((r < 0) != (b < 0) ? r + b : r) : __builtin_copysign(0.0, b);
 }
 TW_INLINE float modulo(float a, float b) { return (float)modulo((double)a, (double)b); }
-template <class T> TW_INLINE T div(T a, T b) { return floordiv(a, b); }
+template <class T> TW_INLINE T div(T a, T b) { return b == 0 ? 0 : b == (T)-1 ? negate(a) : a / b; }
 
 template <class T> TW_INLINE T power(T a, T b) {
   T found = 1;
@@ -96,6 +96,12 @@ template <int BITS> TW_INLINE uint32_t wrap_unsigned(uint32_t a) { return a & ((
 TW_INLINE float fused(float a, float b, float c) { return __builtin_fmaf(a, b, c); }
 TW_INLINE double fused(double a, double b, double c) { return __builtin_fma(a, b, c); }
 template <class T> TW_INLINE T fused(T a, T b, T c) { return add(mul(a, b), c); }
+
+// The part [start, stop) of a tile's axis that lies inside a view: offset is where the axis starts in the view.
+TW_INLINE int start_inside(int64_t offset, int extent) { return offset >= 0 ? 0 : -offset < extent ? (int)-offset : extent; }
+TW_INLINE int stop_inside(int64_t offset, int64_t view, int extent) {
+  return view <= offset ? 0 : view - offset < extent ? (int)(view - offset) : extent;
+}
 
 // --- floats narrower than f32, held in float -----------------------------------------------------------------------------
 TW_INLINE float round_bf16(float x) {
