@@ -48,7 +48,7 @@ def parse_kernel(text: str, file: str = "<kernel>") -> Kernel:
 def parse_kernels(text: str, file: str = "<kernel>") -> list[Kernel]:
     """All kernels of `text`, in order."""
     try:
-        tree = _grammar().parse(text.strip() + "\n")
+        tree = _grammar().parse(text.rstrip() + "\n")
     except UnexpectedInput as error:
         place = Location(file, error.line, error.column - 1, error.column)
         raise IRSyntaxError(
