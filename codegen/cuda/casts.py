@@ -69,6 +69,8 @@ def cast_expression(e: Emitter, source: DType, target: DType, stored: str) -> st
         return _from_integer(e, source, target, number)
     if target.is_integer:
         return _to_integer(e, target, number)
+    if target.kind == "codebook":
+        return write_number(e, target, f"(double){number}")
     if source.name == "f64":
         narrow = "__double2float_rn" if target.name == "f32" else ""
         return (
@@ -87,6 +89,8 @@ def _from_integer(e: Emitter, source: DType, target: DType, number: str) -> str:
         return wrap_integer(e, target, f"({kind}){number}")
     if target.name in ("f32", "f64"):
         return f"({number_type(target)}){number}"
+    if target.kind == "codebook":
+        return write_number(e, target, f"(double){number}")
     if source.kind == "bool" or source.bits <= 16:
         return write_number(e, target, f"(float){number}")
     if source.signed or source.bits < 64:

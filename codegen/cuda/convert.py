@@ -105,11 +105,7 @@ def lane_expression(e: Emitter, table: tuple[int, ...]) -> str:
     found = register_expression(table, "lane")
     if found is not None:
         return found
-    name = e.fresh("tw_lanes")
-    e.globals.append(
-        f"__device__ const unsigned char {name}[{len(table)}] = {{{', '.join(map(str, table))}}};\n"
-    )
-    return f"{name}[lane]"
+    return f"{e.array('unsigned char', [str(lane) for lane in table])}[lane]"
 
 
 @emits(View)

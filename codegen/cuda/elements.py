@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from tilewright.ir.types import DType
+from tilewright.ir.types.codebooks import list_borders
 
 if TYPE_CHECKING:
     from tilewright.codegen.cuda.emitter import Emitter
@@ -85,7 +86,7 @@ def write_number(e: Emitter, dtype: DType, number: str) -> str:
     if dtype.kind == "bool":
         return number
     if dtype.kind == "codebook":
-        return e.call(f"tw_to_table<{1 << dtype.bits}>", number, e.table(dtype))
+        return e.call(f"tw_to_table<{count_borders(dtype)}>", number, *e.borders(dtype))
     if dtype.is_float:
         return e.call(f"tw_to_small<{float_fields(dtype)}>", number)
     return wrap_integer(e, dtype, number)
@@ -100,6 +101,11 @@ def wrap_integer(e: Emitter, dtype: DType, number: str) -> str:
     if dtype.signed:
         return e.call(f"tw_wrap_signed<{dtype.bits}>", number)
     return f"(unsigned char)(({number}) & {(1 << dtype.bits) - 1})"
+
+
+def count_borders(dtype: DType) -> int:
+    """Borders between the distinct values of a codebook."""
+    return len(list_borders(dtype)[0])
 
 
 def float_fields(dtype: DType) -> str:

@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import contextlib
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
@@ -41,6 +41,7 @@ from tilewright.ir.layout import Layout
 from tilewright.ir.printer import InstructionPrinter
 from tilewright.ir.targets.record import Target
 from tilewright.ir.types import DType
+from tilewright.ir.types.codebooks import list_borders
 from tilewright.ir.values import ScalarType, TensorType, TileType, Value, element_type, tile_type
 
 LANES = 32
@@ -100,8 +101,7 @@ class Emitter:
     values: dict[Value, str] = field(default_factory=dict)
     tensors: dict[Value, TensorNames] = field(default_factory=dict)
     needed: set[str] = field(default_factory=set)
-    tables: dict[DType, str] = field(default_factory=dict)
-    globals: list[str] = field(default_factory=list)
+    arrays: dict[str, str] = field(default_factory=dict)
     files: dict[str, str] = field(default_factory=dict)
     loops: list[tuple[Value, ...]] = field(default_factory=list)
     gridded: bool = False
@@ -182,9 +182,20 @@ class Emitter:
 
     def table(self, dtype: DType) -> str:
         """The C array with the values of a codebook."""
-        if dtype not in self.tables:
-            self.tables[dtype] = f"tw_table_{len(self.tables)}"
-        return self.tables[dtype]
+        return self.array("float", [float_literal(v, double=False) for v in dtype.table])
+
+    def borders(self, dtype: DType) -> tuple[str, str]:
+        """The C arrays with the borders between the values of a codebook, and the codes there."""
+        borders, codes = list_borders(dtype)
+        numbers = [float_literal(v, double=True) for v in borders]
+        return self.array("double", numbers), self.array("unsigned char", [str(c) for c in codes])
+
+    def array(self, kind: str, entries: Sequence[str]) -> str:
+        """A constant array in global memory; equal ones are one."""
+        text = f"{kind} %[{len(entries)}] = {{{', '.join(entries)}}};"
+        if text not in self.arrays:
+            self.arrays[text] = self.fresh("constants")
+        return self.arrays[text]
 
     # Values
 
@@ -305,7 +316,9 @@ def emit_cuda(kernel: Kernel, target: Target) -> CudaSource:
         e.lines.insert(0, "    extern __shared__ __align__(1024) unsigned char tw_shared[];")
     e.body(kernel.body)
     head = f'extern "C" __global__ void __launch_bounds__({threads}, 1) {entry}({declared}) {{'
-    tables = "".join((*(_print_table(e, dtype) for dtype in e.tables), *e.globals))
+    tables = "".join(
+        f"__device__ const {text.replace('%', name)}\n" for text, name in e.arrays.items()
+    )
     layouts = "".join(f"// {line}\n" for line in e.printer.layouts())
     body = "\n".join((head, *e.lines, "}")) + "\n"
     text = print_prelude(e.needed) + tables + layouts + body
@@ -336,11 +349,6 @@ def _declare_parameter(e: Emitter, word: Parameter) -> str:
     fields = {"extents": old.extents, "strides": old.strides} | {field_name: tuple(changed)}
     e.tensors[value] = TensorNames(old.pointer, fields["extents"], fields["strides"], old.constant)
     return f"long long {name}"
-
-
-def _print_table(e: Emitter, dtype: DType) -> str:
-    values = ", ".join(float_literal(v, double=False) for v in dtype.table)
-    return f"__device__ const float {e.tables[dtype]}[{len(dtype.table)}] = {{{values}}};\n"
 
 
 def _number_lines(text: str, name: str) -> str:

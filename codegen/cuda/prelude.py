@@ -45,7 +45,7 @@ __device__ __forceinline__ float tw_from_e8m0(unsigned char code) {
 }
 //@ tw_to_e8m0
 __device__ __forceinline__ unsigned char tw_to_e8m0(float x) {
-    const unsigned bits = __float_as_uint(x);
+    const unsigned bits = __float_as_uint(x) & 0x7fffffffu;
     if (x != x || x < 0.0f) return 255;
     const unsigned rounded = bits >= 0x00800000u ? (bits + 0x00400000u) >> 23 : bits >= 0x00600000u;
     return rounded > 254 ? 254 : rounded;
@@ -83,17 +83,12 @@ __device__ __forceinline__ unsigned char tw_to_small(float x) {
     return sign | magnitude;
 }
 //@ tw_to_table
-// The code of the nearest value; of two equally near ones the lower code; NaN: the largest value.
+// The code of the interval between the borders of a codebook; NaN: that of the largest value.
 template <int N>
-__device__ __forceinline__ unsigned char tw_to_table(float x, const float *values) {
-    int best = 0;
-    for (int code = 1; code < N; ++code) {
-        const double away = fabs((double)x - (double)values[code]);
-        const double least = fabs((double)x - (double)values[best]);
-        if (x != x || isinf(x) ? (x < 0.0f ? values[code] < values[best] : values[code] > values[best])
-                               : away < least) best = code;
-    }
-    return best;
+__device__ __forceinline__ unsigned char tw_to_table(double x, const double *borders, const unsigned char *codes) {
+    int above = 0;
+    for (int i = 0; i < N; ++i) above += !(x < borders[i]);
+    return codes[above];
 }
 //@ tw_wrap_signed
 template <int BITS, class T>

@@ -150,8 +150,7 @@ def _place(e: Emitter, region: Region, dim: int, offset: Value, register: str) -
         raise InternalError(f"{offset!r} is not held where its rows are accessed")
     place = register_expression(mapping, register)
     if place is None:
-        table = ", ".join(map(str, mapping))
         name = e.fresh("tw_rows")
-        e.line(f"constexpr int {name}[{len(mapping)}] = {{{table}}};")
+        e.line(f"constexpr int {name}[{len(mapping)}] = {{{', '.join(map(str, mapping))}}};")
         place = f"{name}[{register}]"
     return f"{e.name(offset)}[{place}]"

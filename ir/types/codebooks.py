@@ -35,6 +35,15 @@ def encode_codebook(dtype: DType, values: Array, rounding: Rounding) -> Array:
     return codes[np.searchsorted(borders, wide, side="right")]
 
 
+def list_borders(dtype: DType) -> tuple[list[float], list[int]]:
+    """Where neighbouring entries meet, and the code of each interval: what code generators print.
+
+    A value gets the code of the interval after all borders that are not above it; NaN the last.
+    """
+    borders, codes = _borders(dtype)
+    return borders.tolist(), codes.tolist()
+
+
 @cache
 def _repeated_table(dtype: DType) -> Array:
     table = np.tile(np.array(dtype.table), 256 >> dtype.bits)
