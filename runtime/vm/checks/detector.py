@@ -126,10 +126,8 @@ class Detector:
         agent = (records >> shadow.AGENT & 0xFFFFFF) - self.base
         inside = np.maximum(agent, 0)
         result: Array = time <= clocks.known[warps, inside]
-        if result.all():
-            if agent.min() >= 0:
-                return result
-            result = time == 0
+        if agent.min() >= 0 and result.all():
+            return result
         owner_kind, owner = np.divmod(inside, clocks.warps)
         mine = (owner == warps) & (records & 63 == who.lanes) & (owner_kind < KINDS) & (agent >= 0)
         kinds = np.minimum(owner_kind, KINDS - 1)
