@@ -120,7 +120,7 @@ def _emit_words(
             emitter.out.line(f"{kind} const {emitter.names.of(value)} = ({kind}){word};")
             words[parameter.argument] = {}
         else:
-            name = f"{emitter.names.of(value)}_{parameter.kind}{parameter.axis}"
+            name = emitter.names.fresh(f"{emitter.names.of(value)}_{parameter.kind}{parameter.axis}")
             emitter.out.line(f"const int64_t {name} = {word};")
             words[parameter.argument][f"{parameter.kind}{parameter.axis}"] = name
     for argument, found in words.items():
