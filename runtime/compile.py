@@ -7,6 +7,7 @@ after each pass, the generated source, the assembler's report and the time of ea
 
 from __future__ import annotations
 
+import ctypes
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -153,10 +154,18 @@ def _build_cpu(made: Compiled, final: Kernel, context: Context, start: float) ->
     made.seconds |= {"codegen": emitted - start, "build": time.perf_counter() - emitted}
     return replace(
         made,
-        program=CpuProgram(getattr(library, source.entry), codes),
+        program=CpuProgram(find_entry(library, source.entry), codes),
         source=source.text,
         entry=source.entry,
     )
+
+
+def find_entry(library: ctypes.CDLL, name: str) -> Any:
+    """The function `name`: (words, blocks, threads) → the text of a failure, or null."""
+    function = library[name]  # by item: each has its own signature
+    function.argtypes = [ctypes.c_void_p, ctypes.c_int64, ctypes.c_int]
+    function.restype = ctypes.c_char_p
+    return function
 
 
 def _build_cuda(made: Compiled, final: Kernel, context: Context, start: float) -> Compiled:

@@ -25,6 +25,7 @@ from tilewright.ir.types import DType
 from tilewright.runtime import vm
 from tilewright.runtime.bindings import torch
 from tilewright.runtime.cuda import CudaKernel
+from tilewright.runtime.errors import LaunchError
 from tilewright.runtime.nvrtc import CudaBinary
 from tilewright.runtime.overlap import find_written
 from tilewright.runtime.tensors import PackedTensor, byte_span, dtype_of, storage_of
@@ -41,7 +42,10 @@ class Program(Protocol):
 
 @dataclass(frozen=True)
 class CpuProgram:
-    """A function of a shared library: `entry(words, blocks, threads)` runs the whole grid."""
+    """A function of a shared library: `entry(words, blocks, threads)` runs the whole grid.
+
+    It returns the text of a failed `tw.check`, or null.
+    """
 
     function: Any
     codes: tuple[str, ...]
@@ -50,7 +54,9 @@ class CpuProgram:
         packed = (ctypes.c_int64 * len(words))(
             *(float_bits(w) if c == "f" else int(w) for c, w in zip(self.codes, words, strict=True))
         )
-        self.function(packed, blocks, torch().get_num_threads())
+        failure = self.function(packed, blocks, torch().get_num_threads())
+        if failure:
+            raise LaunchError(f"the kernel stopped: {failure.decode()}")
 
 
 def float_bits(value: float) -> int:
