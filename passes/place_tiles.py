@@ -16,6 +16,7 @@ pair of layouts (cached). Named rules: [stage] a load that ends in a product thr
 elementwise instructions becomes a copy into a buffer in the tensor's own order; copies of one
 group complete together; [absorb] a `convert` right behind such a load is what the buffer is read
 as; [step] a product reads its buffers one step of k at a time (`passes.slice_products`);
+[wide] a narrow store of a large tile goes through shared memory (`passes.wide_stores`);
 [exchange] a `convert` through shared memory becomes a store and a load (`passes.exchange`).
 """
 
@@ -41,6 +42,7 @@ from tilewright.passes.facts import Facts, find_facts
 from tilewright.passes.runner import Context, Pass
 from tilewright.passes.slice_products import slice_products
 from tilewright.passes.staging import choose_memory, choose_width, fast_axis
+from tilewright.passes.wide_stores import widen_stores
 
 CHAIN = (Transpose, Cast, Unary, Binary, Compare, Select, Fma, Convert)
 """Instructions through which a loaded tile is still an operand in the making."""
@@ -51,7 +53,7 @@ def place_tiles(kernel: Kernel, context: Context) -> Kernel:
     stage = _Stage(context.target, find_facts(kernel), _find_staged(kernel), definitions(kernel))
     body = stage.body(kernel.body, {})
     staged = dataclasses.replace(kernel, body=body)
-    return expand_converts(slice_products(staged, context.target))
+    return expand_converts(widen_stores(slice_products(staged, context.target)))
 
 
 def find_users(kernel: Kernel) -> dict[Value, list[Instruction]]:

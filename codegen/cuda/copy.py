@@ -53,6 +53,7 @@ class _Plan:
     axis: int
     total: int
     tables: tuple[Ints, ...]
+    active: tuple[Ints, ...]
     memory: Layout
 
 
@@ -64,7 +65,8 @@ def emit_copy(item: Copy, e: Emitter) -> None:
         raise InternalError(f"no template for copies by {item.path}")
     with e.block(f"if ({e.name(item.when)})" if item.when is not None else ""):
         plan = _plan(e, item)
-        addresses = emit_addresses(e, e.name(item.buffer), plan.memory, plan.tables)
+        base = e.name(item.buffer)
+        addresses = emit_addresses(e, base, plan.memory, plan.tables, active=plan.active)
         places = _emit_places(e, item, plan)
         for i, (address, coordinates) in enumerate(zip(addresses, places, strict=True)):
             last = (i + 1) * e.warps * LANES > plan.total
@@ -84,14 +86,15 @@ def _plan(e: Emitter, item: Copy) -> _Plan:
     extents = [memory.shape[d] // (vector if d == axis else 1) for d in order]
     total, threads = prod(extents), e.warps * LANES
     thread = np.arange(threads).reshape(e.warps, LANES)
-    tables = []
+    tables, active = [], []
     for start in range(0, total, threads):
-        digits = np.unravel_index(np.minimum(start + thread, total - 1), extents)
+        active.append(start + thread < total)
+        digits = np.unravel_index((start + thread) % total, extents)
         by_axis = dict(zip(order, digits, strict=True))
         by_axis[axis] = by_axis[axis] * vector
         coordinates = tuple(by_axis[d] for d in range(memory.rank))
         tables.append(np.asarray(np.ravel_multi_index(coordinates, memory.shape), np.int64))
-    return _Plan(vector, width, axis, total, tuple(tables), memory)
+    return _Plan(vector, width, axis, total, tuple(tables), tuple(active), memory)
 
 
 def _emit_places(e: Emitter, item: Copy, plan: _Plan) -> list[tuple[str, ...]]:
@@ -106,7 +109,7 @@ def _emit_places(e: Emitter, item: Copy, plan: _Plan) -> list[tuple[str, ...]]:
             e.line(f"const {index} {name} = {first};")
         for i, line in enumerate(lines):
             distance = np.asarray(line) - lines[0]
-            if first is not None and (distance == distance[0, 0]).all():
+            if first is not None and (distance == distance[0, 0])[plan.active[i]].all():
                 found[i].append(sum_of((name, str(int(distance[0, 0])))))
             else:
                 found[i].append(_decode(e, plan, dim, i))

@@ -57,11 +57,20 @@ def thread_expression(table: Ints) -> str | None:
     return sum_of([*(part for part in parts if part), str(first)])
 
 
-def emit_addresses(e: Emitter, base: str, memory: Layout, tables: Sequence[Ints]) -> list[str]:
+def emit_addresses(
+    e: Emitter,
+    base: str,
+    memory: Layout,
+    tables: Sequence[Ints],
+    *,
+    active: Sequence[Ints] | None = None,
+) -> list[str]:
     """Declare what all accesses share; gives for each the C expression of its byte offset.
 
-    `tables[i][warp, lane]` is the row-major number of the element that access i begins with.
+    `tables[i][warp, lane]` is the row-major number of the element that access i begins with, and
+    `active[i]` says which lanes take part in it (all, by default).
     """
+    masks = active or [np.ones((e.warps, LANES), np.bool_)] * len(tables)
     plain = memory.swizzled(0, 0, 0)
     size = memory.bits // 8
     linear = [_byte_offsets(e, plain, table) * size for table in tables]
@@ -74,16 +83,17 @@ def emit_addresses(e: Emitter, base: str, memory: Layout, tables: Sequence[Ints]
     else:
         e.line(f"const unsigned {at} = {expression};")
     if swizzle is None:
-        return [_shifted(e, base, at, 0, table - start) for table in linear]
-    mask = swizzle.window - swizzle.granule
+        pairs = zip(linear, masks, strict=True)
+        return [_shifted(e, base, at, 0, table - start, (table, mask)) for table, mask in pairs]
+    window = swizzle.window - swizzle.granule
     swizzled = e.fresh("swizzled")
-    e.line(f"const unsigned {swizzled} = {at} ^ ({at} >> {swizzle.shift} & {mask});")
+    e.line(f"const unsigned {swizzled} = {at} ^ ({at} >> {swizzle.shift} & {window});")
     origin = swizzle.apply(start)
     found = []
-    for table in linear:
+    for table, mask in zip(linear, masks, strict=True):
         real = swizzle.apply(table)
-        flip = int((real ^ origin)[0, 0]) & mask
-        found.append(_shifted(e, base, swizzled, flip, real - (origin ^ flip), real))
+        flip = int((real ^ origin)[0, 0]) & window
+        found.append(_shifted(e, base, swizzled, flip, real - (origin ^ flip), (real, mask)))
     return found
 
 
@@ -93,12 +103,15 @@ def _byte_offsets(e: Emitter, plain: Layout, table: Ints) -> Ints:
 
 
 def _shifted(
-    e: Emitter, base: str, at: str, flip: int, distance: Ints, real: Ints | None = None
+    e: Emitter, base: str, at: str, flip: int, distance: Ints, real: tuple[Ints, Ints]
 ) -> str:
-    """base + (at ^ flip) + distance, which must be one number; else the table itself."""
-    if (distance != distance[0, 0]).any():
-        assert real is not None
-        return sum_of((base, _look_up(e, real)))
+    """base + (at ^ flip) + distance, one number for all that are active; else a table.
+
+    `real` holds the offsets, and which lanes are active.
+    """
+    offsets, active = real
+    if (distance != distance[0, 0])[active].any():
+        return sum_of((base, _look_up(e, offsets)))
     flipped = f"({at} ^ {flip})" if flip else at
     return sum_of((base, flipped, str(int(distance[0, 0]))))
 
