@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from tilewright.ir.types import f16, i32
-from tilewright.tests.paper.running import Paper, blank, close, run, survivors, view
+from tilewright.tests.paper.running import Paper, blank, check_defects, close, run, view
 
 PAPER = Paper("persistent_gemm")
 SHAPE = (128 + 37, 64 + 24, 32 * 3 + 16)
@@ -62,4 +62,4 @@ def test_planted_defects(rng):
         for got, (x, y) in zip(found, (short, (a, b)), strict=True):
             np.testing.assert_array_equal(got, x.values @ y.values.T)
 
-    assert survivors(PAPER, execute) == {}
+    check_defects(PAPER, execute)
