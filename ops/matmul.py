@@ -20,7 +20,9 @@ from tilewright.ops.registry import register
 from tilewright.runtime.errors import LaunchError
 from tilewright.runtime.kernel import kernel
 
-_CPU = ({"bm": 256, "bn": 256, "bk": 256},)
+_CPU = ({"bm": 256, "bn": 256, "bk": 128},)
+# Depth of a tile that keeps its packed operands in the second-level cache, as measured.
+_CPU_DEPTH = {torch.float32: 64, torch.bfloat16: 256, torch.float16: 128}
 _CUDA = (
     {"bm": 128, "bn": 128, "bk": 32, "stages": 4},
     {"bm": 64, "bn": 64, "bk": 32, "stages": 4},
@@ -94,6 +96,17 @@ def _check(a: torch.Tensor, b: torch.Tensor) -> None:
         ) from None
 
 
+def choose_tiles(m: int, n: int, dtype: torch.dtype) -> dict[str, int]:
+    """CPU tiles for a product: as large as leaves every thread a block, flat for few rows."""
+    if m <= 32:
+        return {"bm": 32, "bn": 256, "bk": 512 if dtype == torch.bfloat16 else 256}
+    threads = torch.get_num_threads()
+    for edge in (512, 256, 128):
+        if -(-m // edge) * -(-n // edge) >= threads and max(m, n) >= edge:
+            return {"bm": edge, "bn": edge, "bk": _CPU_DEPTH.get(dtype, 128)}
+    return {"bm": 64, "bn": 64, "bk": 128}
+
+
 def _out_shape(a: torch.Tensor, b: torch.Tensor) -> list[int]:
     batch = torch.broadcast_shapes(a.shape[:-2], b.shape[:-2])
     return [*batch, a.shape[-2], b.shape[-1]]
@@ -109,6 +122,9 @@ def _run(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
     options: dict[str, Any] = {"acc_dtype": _ACCUMULATORS.get(a.dtype, tw.f32)}
     if a.is_cuda and a.dtype == torch.float32 and torch.get_float32_matmul_precision() != "highest":
         options["precision"] = "tf32"
+    if not a.is_cuda:
+        rows = prod(a.shape[:-1]) if b.dim() == 2 else a.shape[-2]
+        options |= choose_tiles(rows, b.shape[-1], a.dtype)
     if b.dim() == 2 and a.dim() > 2:
         rows = prod(a.shape[:-1])
         flat = a.reshape(rows, a.shape[-1])
