@@ -5,5 +5,6 @@ from __future__ import annotations
 from tilewright.runtime.vm.faults import Fault
 from tilewright.runtime.vm.launch import run
 from tilewright.runtime.vm.report import Report
+from tilewright.runtime.vm.tensor_map import TensorMap
 
-__all__ = ["Fault", "Report", "run"]
+__all__ = ["Fault", "Report", "TensorMap", "run"]

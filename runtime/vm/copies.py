@@ -29,6 +29,7 @@ class Copy:
     group: Any
     agent: Any = None
     done: bool = False
+    serial: int = 0
 
 
 class Copies:
@@ -37,6 +38,8 @@ class Copies:
     def __init__(self, gang: Gang) -> None:
         self.gang = gang
         self.pending: list[Copy] = []
+        self.arrivals: list[tuple[int, int, int]] = []  # lane, mbarrier, copies issued before
+        self.issued = 0
         self.committed: Any = 0
         mode = gang.launch.checks
         self.at_issue = {"off": 1.0, "early": 1.0, "late": 0.0, "all": 0.4}[mode]
@@ -45,6 +48,7 @@ class Copies:
     def reset(self) -> None:
         """Forgets everything (a new block)."""
         self.pending.clear()
+        self.arrivals.clear()
         self.committed = 0
 
     def issue(self, copy: Copy) -> None:
@@ -98,6 +102,28 @@ class Copies:
                 self.gang.checks.copy_waited(copy)
         self.pending = kept
 
+    def arrive_later(self, lane: int, place: int) -> None:
+        """An arrival on an mbarrier once the lane's copies so far are complete."""
+        self.arrivals.append((lane, place, self.issued))
+        mode = self.gang.launch.checks
+        if self.at_issue == 1.0 or (mode == "all" and self.gang.launch.rng.random() < 0.2):
+            self.poll(place)
+
+    def poll(self, place: int) -> None:
+        """Somebody waits for an mbarrier: the copies that arrive there complete."""
+        due = [arrival for arrival in self.arrivals if arrival[1] == place]
+        if not due:
+            return
+        self.arrivals = [arrival for arrival in self.arrivals if arrival[1] != place]
+        lanes, limit = {lane for lane, _, _ in due}, max(serial for _, _, serial in due)
+        for copy in self.pending:
+            if not copy.done and copy.serial <= limit and not lanes.isdisjoint(copy.lanes.tolist()):
+                self.finish(copy)
+        for lane, _, _ in due:
+            if self.gang.checks is not None:
+                self.gang.checks.copies_arrive(lane, place)
+            self.gang.mbarriers.arrive(place, 1)
+
     def _covered(self, copy: Copy, lanes: Array | None, allowed: int | None) -> Any:
         """Which lanes of a copy the wait covers: True (all), a mask, or None (none)."""
         if isinstance(self.committed, int) and lanes is None:
@@ -116,7 +142,7 @@ class Copies:
         part = Copy(
             copy.lanes[chosen], copy.target[chosen], copy.source[chosen], copy.size, valid, group
         )
-        part.agent, part.done = copy.agent, copy.done
+        part.agent, part.done, part.serial = copy.agent, copy.done, copy.serial
         return part
 
 

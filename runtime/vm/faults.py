@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from tilewright.runtime.vm.report import Report
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +27,7 @@ class Fault(Exception):
 
     `kind` is a short stable name (`out of bounds`, `misaligned`, `deadlock`, …); `place` the instruction;
     `block` the block's coordinates; `warp` the warp within it; `lanes` the lanes within the warp; `address`
-    the first offending address.
+    the first offending address. `report` is what the run had found until then (None before it began).
     """
 
     def __init__(
@@ -39,6 +43,7 @@ class Fault(Exception):
     ) -> None:
         self.kind, self.message, self.place = kind, message, place
         self.block, self.warp, self.lanes, self.address = block, warp, lanes, address
+        self.report: Report | None = None
         super().__init__(self._text())
 
     @property

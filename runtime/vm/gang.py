@@ -14,9 +14,12 @@ from tilewright.runtime.vm.checks import Checks
 from tilewright.runtime.vm.copies import Copies
 from tilewright.runtime.vm.faults import Fault
 from tilewright.runtime.vm.frame import STORAGE, Frame
+from tilewright.runtime.vm.matrix_queues import MatrixQueues
+from tilewright.runtime.vm.mbarriers import Mbarriers
 from tilewright.runtime.vm.memory import RANK_BIT, SHARED_START, Array, Space
 from tilewright.runtime.vm.program import Program, place
 from tilewright.runtime.vm.records import Instruction, Symbol
+from tilewright.runtime.vm.transfers import Transfers
 
 if TYPE_CHECKING:
     from tilewright.runtime.vm.launch import Launch
@@ -54,6 +57,9 @@ class Gang:
         self._make_memories()
         self._make_specials()
         self.copies = Copies(self)
+        self.mbarriers = Mbarriers(self)
+        self.transfers = Transfers(self)
+        self.matrix_queues = MatrixQueues(self)
         self.checks = Checks(self, launch.ledger) if launch.checks != "off" else None
 
     # -- memories ----------------------------------------------------------------------------
@@ -79,6 +85,9 @@ class Gang:
         self.shared.data[:] = 0
         self.local.data[:] = 0
         self.copies.reset()
+        self.mbarriers.reset()
+        self.transfers.reset()
+        self.matrix_queues.reset()
         self._place_blocks()
         if self.checks is not None:
             self.checks.start(first_block)

@@ -22,6 +22,7 @@ from tilewright.runtime.vm.program import Program, link, operands
 from tilewright.runtime.vm.records import Instruction, Symbol, Variable
 from tilewright.runtime.vm.report import Report
 from tilewright.runtime.vm.scheduler import Scheduler
+from tilewright.runtime.vm.tensor_map import SIZE, TensorMap
 
 CHECKS = ("all", "off", "late", "early")
 FUNCTIONS = 0x0F00_0000_0000  # function addresses: not memory
@@ -218,7 +219,8 @@ def _place_arguments(launch: Launch, args: list[Any]) -> list[Host]:
     params = launch.program.entry.params
     if len(args) != len(params):
         raise Fault("launch", f"the entry takes {len(params)} arguments, got {len(args)}")
-    spans = sorted(_span(a) for a in args if _is_array(a))
+    memories = [a.tensor if isinstance(a, TensorMap) else a for a in args]
+    spans = sorted(_span(a) for a in memories if _is_array(a))
     merged: list[list[Any]] = []
     for start, size, writable in spans:
         if merged and start < merged[-1][0] + merged[-1][1] and size:
@@ -228,9 +230,7 @@ def _place_arguments(launch: Launch, args: list[Any]) -> list[Host]:
             merged.append([start, size, writable])
     hosts = []
     for start, size, writable in merged:
-        index = next(
-            i for i, a in enumerate(args) if _is_array(a) and start <= _pointer(a) <= start + size
-        )
+        index = _owner(memories, start, size)
         name = params[index].name.split("#")[0]
         hosts.append(Host(start, size, launch.arena.reserve(name, size, writable=writable)))
     placed = {}
@@ -253,6 +253,11 @@ def _place_arguments(launch: Launch, args: list[Any]) -> list[Host]:
         start = launch.entry_params[param.name] - block.address
         launch.arena.bytes_of(block)[start : start + len(raw)] = np.frombuffer(raw, np.uint8)
     return hosts
+
+
+def _owner(memories: list[Any], start: int, size: int) -> int:
+    """The first argument whose memory a host range holds."""
+    return next(i for i, a in enumerate(memories) if _is_array(a) and start <= _pointer(a) <= start + size)
 
 
 def _place_parameters(launch: Launch) -> Allocation:
@@ -302,16 +307,16 @@ def _encode(launch: Launch, param: Variable, value: Any, hosts: list[Host]) -> b
     """One argument as the bytes of its parameter."""
     name = param.name.split("#")[0]
     if _is_array(value):
-        start, size, _ = _span(value)
-        host = next(h for h in hosts if h.start <= start and start + size <= h.start + h.size)
-        address = host.allocation.address + _pointer(value) - host.start
+        address = _device_address(value, hosts)
         if param.size != 8:
             raise Fault(
                 "launch", f"parameter {name} has {param.size} bytes; an array needs a pointer of 8"
             )
         return struct.pack("<Q", address)
-    if hasattr(value, "encode_descriptor"):
-        raise Fault("unsupported", "tensor maps")
+    if isinstance(value, TensorMap):
+        if param.size != SIZE:
+            raise Fault("launch", f"parameter {name} has {param.size} bytes; a tensor map has {SIZE}")
+        return value.encode_descriptor(_device_address(value.tensor, hosts))
     if isinstance(value, (bytes, bytearray)):
         if len(value) != param.size:
             raise Fault("launch", f"parameter {name} has {param.size} bytes, got {len(value)}")
@@ -326,6 +331,12 @@ def _encode(launch: Launch, param: Variable, value: Any, hosts: list[Host]) -> b
             raise Fault("launch", f"parameter {name} is {param.type}, got a float")
         return struct.pack(formats[param.type], float(value))
     raise Fault("launch", f"parameter {name}: cannot pass a {type(value).__name__}")
+
+
+def _device_address(value: Any, hosts: list[Host]) -> int:
+    start, size, _ = _span(value)
+    host = next(h for h in hosts if h.start <= start and start + size <= h.start + h.size)
+    return host.allocation.address + _pointer(value) - host.start
 
 
 def _copy_back(launch: Launch, hosts: list[Host]) -> None:
@@ -349,11 +360,18 @@ def _execute(launch: Launch) -> Report:
     together = max(limit // (lanes * cluster), 1) * cluster
     report = Report(launch)
     gangs: dict[int, tuple[Gang, Scheduler]] = {}
-    for first in range(0, blocks, together):
-        count = min(together, blocks - first)
-        if count not in gangs:
-            gang = Gang(launch, count)
-            gangs[count] = gang, Scheduler(gang)
-        gangs[count][1].run(first)
+    try:
+        for first in range(0, blocks, together):
+            count = min(together, blocks - first)
+            if count not in gangs:
+                gang = Gang(launch, count)
+                gangs[count] = gang, Scheduler(gang)
+            gangs[count][1].run(first)
+    except Fault as fault:
+        report.collect([scheduler for _, scheduler in gangs.values()])
+        fault.report = report
+        for race in report.races[:3]:
+            fault.add_note(f"before that, a {race}")
+        raise
     report.collect([scheduler for _, scheduler in gangs.values()])
     return report

@@ -53,6 +53,7 @@ class Scheduler:
                 self.unpark()
         if self.alive.any():
             self.report_deadlock()
+        gang.transfers.flush()
 
     # -- cohorts -----------------------------------------------------------------------------
 

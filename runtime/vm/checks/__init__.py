@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from tilewright.runtime.vm.checks.bounds import Bounds
-from tilewright.runtime.vm.checks.clocks import COPIES, Clocks
+from tilewright.runtime.vm.checks.clocks import BULK, COPIES, KINDS, MATRIX, STORES, Clocks
 from tilewright.runtime.vm.checks.detector import Accessors, Detector, Log
 from tilewright.runtime.vm.checks.races import Access, Notice, Race
 from tilewright.runtime.vm.checks.shadow import Region
@@ -75,23 +75,23 @@ class Checks:
 
     def _access(
         self, space: str, active: Array, who: Accessors, size: int, kind: str, pc: int, text: str,
-        strong: bool, agent: Any = 0,
+        strong: bool, agent: Any = 0, proxy: bool = False,
     ) -> Any:  # fmt: skip
         detector = self.detector
         access = "read" if kind == "read" else "write"
         if space == "shared":
-            if kind == "read" or kind == "atomic":
+            if kind in ("read", "atomic"):
                 self._check_initialized(active, size, pc)
             return detector.access(
                 detector.shared, active, who, size, kind=access, pc=pc, what=text, strong=strong,
-                agent=agent,
+                agent=agent, proxy=proxy,
             )  # fmt: skip
         found = None
         for region, chosen in self.ledger.regions(self.gang, active, size):
             part = who if chosen is None else Accessors(who.warps[chosen], who.lanes[chosen])
             found = detector.access(
                 region, active if chosen is None else active[chosen], part, size,
-                kind=access, pc=pc, what=text, strong=strong, agent=agent,
+                kind=access, pc=pc, what=text, strong=strong, agent=agent, proxy=proxy,
             )  # fmt: skip
             if chosen is not None:
                 found = None
@@ -219,11 +219,114 @@ class Checks:
         self.clocks.warp_barrier(np.unique(lanes // 32) + frame.low // 32)
 
     def fence(self, ins: Instruction, frame: Frame, mask: Array | None) -> None:
-        """membar, fence: for acquire and release patterns through relaxed accesses."""
-        if "proxy" in ins.mods or "mbarrier_init" in ins.mods:
-            return
+        """membar, fence: for acquire and release patterns through relaxed accesses; proxy fences."""
         lanes = np.arange(frame.n) if mask is None else np.flatnonzero(mask)
+        if "proxy" in ins.mods:
+            self.clocks.proxy_fence(np.unique(lanes // 32) + frame.low // 32)
+            return
+        if "mbarrier_init" in ins.mods:
+            return
         self.clocks.fence(np.unique(lanes // 32) + frame.low // 32)
+
+    # -- mbarriers and bulk copies -----------------------------------------------------------
+
+    def mark_written(self, offsets: Array, size: int) -> None:
+        """Bytes of shared memory that count as initialised without being data (mbarriers)."""
+        region = self.detector.shared
+        for offset in np.unique(offsets):
+            cells = slice(int(offset) // region.grain, (int(offset) + size - 1) // region.grain + 1)
+            region.writes[cells] = np.maximum(region.writes[cells], 1)
+
+    def mbarrier_arrive(self, lanes: Array, places: Array) -> None:
+        """Lanes of the gang arrive with release semantics."""
+        clocks = self.clocks
+        for warp, place in dict.fromkeys(zip((lanes // 32).tolist(), places.tolist(), strict=True)):
+            order = self.gang.mbarriers.order(place)
+            clock = clocks.snapshot(warp)
+            order.arriving = _join(order.arriving, clock)
+            if clocks.visible is not None:
+                order.fenced_arriving = _join(order.fenced_arriving, clocks.visible[warp].copy())
+
+    def mbarrier_pass(self, lanes: Array, places: Array) -> None:
+        """Lanes saw a completed phase: they are behind everything that arrived in it."""
+        clocks = self.clocks
+        for warp, place in dict.fromkeys(zip((lanes // 32).tolist(), places.tolist(), strict=True)):
+            order = self.gang.mbarriers.order(place)
+            if order.completed is not None:
+                clocks.acquire(warp, order.completed)
+            if order.fenced_completed is not None and clocks.visible is not None:
+                np.maximum(clocks.visible[warp], order.fenced_completed, out=clocks.visible[warp])
+
+    def copies_arrive(self, lane: int, place: int) -> None:
+        """A lane's cp.async copies arrive on an mbarrier."""
+        clocks = self.clocks
+        clock = np.zeros(clocks.agents, np.int64)
+        clock[clocks.agent(COPIES, lane // 32)] = clocks.time
+        order = self.gang.mbarriers.order(place)
+        order.arriving = _join(order.arriving, clock)
+
+    def transfer_done(self, place: int, time: int) -> None:
+        """A bulk copy completes its bytes on an mbarrier."""
+        clocks, order = self.clocks, self.gang.mbarriers.order(place)
+        clock = np.zeros(clocks.agents, np.int64)
+        clock[clocks.mbarrier_agent(order.slot)] = time
+        order.arriving = _join(order.arriving, clock)
+
+    def bulk(
+        self, ins: Instruction, frame: Frame, lane: int, source: Any, targets: list[Any],
+        barriers: list[int], reduction: str | None,
+    ) -> int:  # fmt: skip
+        """Checks a bulk copy at its issue; returns its time."""
+        pc = self.gang.program.pc_of(ins)
+        warp = (frame.low + lane) // 32
+        traffic = self.ledger.traffic
+        for side, verb in ((source, "read"), *((target, "write") for target in targets)):
+            offsets = side.offsets[side.inside]
+            if side.space == "global" and len(offsets):
+                line = traffic.line(ins.line, "global", "bulk")
+                line.requests += 1
+                line.bytes += side.unit * len(offsets)
+                line.sectors += len(np.unique(offsets // 32))
+                line.ideal_sectors += -(-side.unit * len(offsets) // 32)
+        self._bulk_side(source, "read", warp, lane, pc, BULK if not barriers else barriers[0])
+        for index, target in enumerate(targets):
+            agent = STORES if not barriers else barriers[index]
+            self._bulk_side(target, "write", warp, lane, pc, agent, reduction is not None)
+        return self.clocks.time
+
+    def _bulk_side(
+        self, side: Any, kind: str, warp: int, lane: int, pc: int, agent: int, strong: bool = False
+    ) -> None:
+        offsets = side.offsets[side.inside]
+        if not len(offsets):
+            return
+        if agent >= KINDS:  # an mbarrier's place
+            slot = self.gang.mbarriers.order(agent).slot
+            agent_: Any = np.array([self.clocks.mbarrier_agent(slot)])
+        else:
+            agent_ = agent
+        who = Accessors(np.full(len(offsets), warp), np.full(len(offsets), lane % 32))
+        text = f"bulk copy {kind}"
+        access = "write" if kind == "write" else "read"
+        self._access(side.space, offsets, who, side.unit, access, pc, text, strong, agent_, True)
+
+    def bulk_waited(self, lane: int, time: int, reads_only: bool) -> None:
+        """A lane waited for a bulk group."""
+        warps, times = np.array([lane // 32]), np.array([time])
+        self.clocks.wait(BULK, warps, times)
+        if not reads_only:
+            self.clocks.wait(STORES, warps, times)
+
+    def matrix_read(self, pc: int, offsets: Array, warp: int, text: str) -> int:
+        """wgmma reads 16-byte rows of shared memory."""
+        who = Accessors(np.full(len(offsets), warp), np.zeros(len(offsets), np.int64))
+        self._access("shared", offsets, who, 16, "read", pc, text, False, MATRIX, True)
+        return self.clocks.time
+
+    def matrix_waited(self, warps: Array, leader: int, time: int) -> None:
+        """The warps of a warpgroup waited for its matrix work."""
+        column = self.clocks.agent(MATRIX, leader)
+        self.clocks.known[warps, column] = np.maximum(self.clocks.known[warps, column], time)
 
     def _bind_order(self, ins: Instruction, frame: Frame, kind: str) -> Any:
         """Release and acquire through strong accesses; None for plain ones."""
@@ -267,6 +370,10 @@ class Checks:
         else:
             before = clocks.acquiring.get(warp)
             clocks.acquiring[warp] = clock.copy() if before is None else np.maximum(before, clock)
+
+
+def _join(before: Array | None, clock: Array) -> Array:
+    return clock if before is None else np.maximum(before, clock)
 
 
 class Ledger:

@@ -2,7 +2,7 @@
 
 Time is one counter that every checked access of the gang advances. `known[w, a]` is the time up to which warp `w` is
 ordered behind the accesses of agent `a`. The agents of a gang are, for each warp, its lanes, its `cp.async` copies, its
-bulk-group copies and its wgmma reads, and then one per mbarrier (copies that complete there). Copies of one agent
+bulk-group copies (their reads and their writes) and its wgmma reads, and then one per mbarrier (copies that complete there). Copies of one agent
 complete in order, so one number per pair suffices. `own[kind][w]` is what a warp's lanes know of their own lane's
 asynchronous work: a wait orders only the waiting lane, the next barrier publishes it.
 """
@@ -13,19 +13,21 @@ import numpy as np
 
 from tilewright.runtime.vm.memory import Array
 
-LANES, COPIES, BULK, MATRIX = range(4)
-KINDS = 4
+LANES, COPIES, BULK, STORES, MATRIX = range(5)
+KINDS = 5
 MBARRIERS = 256
 
 
 class Clocks:
     """The knowledge matrix of a gang."""
 
-    def __init__(self, blocks: int, warps: int) -> None:
+    def __init__(self, blocks: int, warps: int, *, proxies: bool = False) -> None:
         self.blocks, self.per_block = blocks, warps
         self.warps = blocks * warps
         self.agents = KINDS * self.warps + MBARRIERS
         self.known: Array = np.zeros((self.warps, self.agents), np.int64)
+        # What generic-proxy accesses are fenced for the async proxy, as far as each warp knows.
+        self.visible: Array | None = np.zeros_like(self.known) if proxies else None
         self.own: Array = np.zeros((KINDS, self.warps), np.int64)
         self.past: Array = np.zeros(self.warps, np.bool_)  # acquired from an earlier gang
         self.floors: Array = np.zeros(blocks, np.int64)
@@ -41,6 +43,8 @@ class Clocks:
     def start(self) -> None:
         """A new gang: nobody knows anybody's accesses so far."""
         self.known[:] = 0
+        if self.visible is not None:
+            self.visible[:] = 0
         self.own[:] = 0
         self.past[:] = False
         self.floors[:] = 0
@@ -58,7 +62,9 @@ class Clocks:
             if kind == LANES:
                 self.known[warps, columns] = self.time
             else:
-                self.known[warps, columns] = self.own[kind, warps]
+                self.known[warps, columns] = np.maximum(
+                    self.known[warps, columns], self.own[kind, warps]
+                )
         self.time += 1
 
     def barrier(self, arriving: Array, waiting: Array) -> None:
@@ -66,6 +72,9 @@ class Clocks:
         self._publish(arriving)
         joined = self.known[arriving].max(axis=0)
         self.known[waiting] = np.maximum(self.known[waiting], joined)
+        if self.visible is not None:
+            shown = self.visible[arriving].max(axis=0)
+            self.visible[waiting] = np.maximum(self.visible[waiting], shown)
         self._raise_floor(arriving, waiting)
 
     def barrier_everywhere(self) -> None:
@@ -74,6 +83,9 @@ class Clocks:
         self._publish(everybody)
         cube = self.known.reshape(self.blocks, self.per_block, self.agents)
         cube[:] = cube.max(axis=1)[:, None, :]
+        if self.visible is not None:
+            cube = self.visible.reshape(self.blocks, self.per_block, self.agents)
+            cube[:] = cube.max(axis=1)[:, None, :]
         self.floors[:] = self.time - 1
         self.floor = self.time - 1
 
@@ -87,6 +99,16 @@ class Clocks:
         """`bar.warp.sync`: the lanes of each warp learn from each other."""
         self._publish(warps)
 
+    def proxy_fence(self, warps: Array) -> None:
+        """fence.proxy.async: what the warps know becomes visible to the async proxy."""
+        self._publish(warps)
+        if self.visible is not None:
+            self.visible[warps] = np.maximum(self.visible[warps], self.known[warps])
+
+    def mbarrier_agent(self, slot: int) -> int:
+        """The agent of the copies that complete on an mbarrier (slots beyond the last share one)."""
+        return KINDS * self.warps + min(slot, MBARRIERS - 1)
+
     def wait(self, kind: int, warps: Array, times: Array) -> None:
         """Lanes of the warps waited for their own asynchronous work up to the given times."""
         np.maximum.at(self.own[kind], warps, times)
@@ -98,7 +120,8 @@ class Clocks:
         row = self.known[warp].copy()
         row[warp] = self.time
         for kind in range(1, KINDS):
-            row[kind * self.warps + warp] = self.own[kind, warp]
+            column = kind * self.warps + warp
+            row[column] = max(row[column], self.own[kind, warp])
         return row
 
     def fence(self, warps: Array) -> None:

@@ -13,7 +13,15 @@ from typing import Any
 import numpy as np
 
 from tilewright.runtime.vm.checks import shadow
-from tilewright.runtime.vm.checks.clocks import BULK, COPIES, KINDS, LANES, MATRIX, Clocks
+from tilewright.runtime.vm.checks.clocks import (
+    BULK,
+    COPIES,
+    KINDS,
+    LANES,
+    MATRIX,
+    STORES,
+    Clocks,
+)
 from tilewright.runtime.vm.checks.races import Access, Race
 from tilewright.runtime.vm.checks.shadow import Region
 from tilewright.runtime.vm.memory import GLOBAL, Array
@@ -54,7 +62,8 @@ class Detector:
         program: Program = gang.program
         self.program = program
         self.per_block = gang.block_lanes // 32
-        self.clocks = Clocks(gang.count, self.per_block)
+        proxies = any(i.opcode == "wgmma" or "bulk" in i.mods for i in program.instructions)
+        self.clocks = Clocks(gang.count, self.per_block, proxies=proxies)
         self.columns = self.clocks.warps if gang.is_cluster else self.per_block
         self.shared = Region("shared", 0, gang.segment * gang.count, self.columns)
         self.base = 0
@@ -70,11 +79,12 @@ class Detector:
 
     def access(
         self, region: Region, offsets: Array, who: Accessors, size: int, *,
-        kind: str, pc: int, what: str, strong: bool = False, agent: Any = LANES,
+        kind: str, pc: int, what: str, strong: bool = False, agent: Any = LANES, proxy: bool = False,
     ) -> Array | None:  # fmt: skip
         """Checks and records an access; returns a mask of elements that another lane of this step also wrote.
 
-        `agent` is a kind of agent of the accessing warps, or an array of agents (mbarrier completions).
+        `agent` is a kind of agent of the accessing warps, or an array of agents (mbarrier completions);
+        `proxy` says that the access is made by the async proxy.
         """
         if size < region.grain:
             region.split(size)
@@ -85,10 +95,10 @@ class Detector:
         who = who.spread(per)
         time = self._tick(pc, what)
         if kind == "read":
-            self._check_writes(region, cells, who, strong, (pc, what, False))
+            self._check_writes(region, cells, who, strong, (pc, what, proxy))
             self._record_read(region, cells, who, time, strong, agent)
             return None
-        self._check_writes(region, cells, who, strong, (pc, what, True))
+        self._check_writes(region, cells, who, strong, (pc, what, proxy))
         self._check_reads(region, cells, who, strong, (pc, what))
         twice = self._record_write(region, cells, who, time, strong, agent)
         return None if twice is None else twice.reshape(-1, per).any(axis=1)
@@ -110,7 +120,8 @@ class Detector:
         newest = int(np.maximum.reduce(records))
         if newest == 0:
             return
-        if region.columns and newest < shadow.FLIGHT and newest >> shadow.TIME <= self.clocks.floor:
+        proxy = at[2] and self.clocks.visible is not None
+        if region.columns and not proxy and newest < shadow.FLIGHT and newest >> shadow.TIME <= self.clocks.floor:
             return
         ordered = self.ordered(records, who)
         if strong:
@@ -118,6 +129,32 @@ class Detector:
         if not ordered.all():
             bad = int(np.flatnonzero(~ordered)[0])
             self._report(region, int(cells[bad]), int(records[bad]), who, bad, at[0], at[1], True)
+        elif proxy:
+            self._check_proxy(region, cells, records, who, at)
+
+    def _check_proxy(
+        self, region: Region, cells: Array, records: Array, who: Accessors, at: tuple[int, str, bool]
+    ) -> None:
+        """Ordered writes of the generic proxy must also be fenced for the async proxy."""
+        clocks = self.clocks
+        assert clocks.visible is not None
+        agent = (records >> shadow.AGENT & 0xFFFFFF) - self.base
+        generic = (agent >= 0) & (agent // clocks.warps <= COPIES) & region_is_shared(region)
+        time = records >> shadow.TIME & shadow.TIME_MASK
+        hidden = generic & (time > clocks.visible[who.warps, np.maximum(agent, 0)])
+        if hidden.any():
+            bad = int(np.flatnonzero(hidden)[0])
+            missing = "fence.proxy.async between the write and the async proxy's access"
+            if agent[bad] // clocks.warps == COPIES:
+                self._notice(at[0], f"{at[1]} of data that cp.async wrote, without {missing}")
+                return
+            record = int(records[bad])
+            self._report(
+                region, int(cells[bad]), record, who, bad, at[0], at[1], True, missing=missing
+            )
+
+    def _notice(self, pc: int, message: str) -> None:
+        self.gang.launch.ledger.notice("missing proxy fence", message, self.program, pc)
 
     def ordered(self, records: Array, who: Accessors) -> Array:
         """Which recorded writes happen before an access now."""
@@ -131,10 +168,10 @@ class Detector:
         owner_kind, owner = np.divmod(inside, clocks.warps)
         mine = (owner == warps) & (records & 63 == who.lanes) & (owner_kind < KINDS) & (agent >= 0)
         kinds = np.minimum(owner_kind, KINDS - 1)
-        result &= (agent >= 0) | (records == 0)
+        result &= (agent >= 0) | (time == 0)
         result |= mine & ((owner_kind == LANES) | (time <= clocks.own[kinds, warps]))
         result |= (agent < 0) & clocks.past[warps]
-        return result | (records == 0)
+        return result | (time == 0)
 
     def _check_reads(
         self, region: Region, cells: Array, who: Accessors, strong: bool, at: tuple[int, str]
@@ -251,7 +288,7 @@ class Detector:
 
     def _report(
         self, region: Region, cell: int, record: int, who: Accessors, bad: int, pc: int, what: str,
-        was_write: bool,
+        was_write: bool, missing: str = "",
     ) -> None:  # fmt: skip
         time = record >> shadow.TIME & shadow.TIME_MASK
         first = self.log.pcs[time]
@@ -271,7 +308,7 @@ class Detector:
         )
         address = region.base + cell * region.grain
         address = address % self.gang.segment if region.columns else address + GLOBAL
-        missing = self._missing(agent, time, kind, warp)
+        missing = missing or self._missing(agent, time, kind, warp)
         self.log.races[key] = Race(
             "shared" if region.columns else "global", address, earlier, later, missing
         )
@@ -303,8 +340,11 @@ class Detector:
         if kind == KINDS:
             return "a wait on the mbarrier phase that the copy completes"
         owner = inside % clocks.warps
+        if kind == MATRIX and clocks.known[warp, inside] < time:
+            return "wgmma.wait_group by the warpgroup, before what orders the second access"
         wait = {
             COPIES: "cp.async.wait_group", BULK: "cp.async.bulk.wait_group", MATRIX: "wgmma.wait_group",
+            STORES: "cp.async.bulk.wait_group",
         }.get(kind)  # fmt: skip
         name = f"warp {owner % self.per_block}"
         if wait and clocks.own[kind, owner] < time:
@@ -320,6 +360,11 @@ class Detector:
                 f"a barrier (__syncthreads) that both {name} and warp {warp % self.per_block} pass"
             )
         return "a release by the first block and an acquire by the second (or a cluster barrier)"
+
+
+def region_is_shared(region: Region) -> bool:
+    """Shared memory keeps its readers by warp."""
+    return region.columns > 0
 
 
 SEVERAL = shadow.SEVERAL

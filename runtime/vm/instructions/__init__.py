@@ -18,9 +18,11 @@ from tilewright.runtime.vm.instructions import (
     integer,
     loads,
     matrix_loads,
+    mbarrier,
     mma,
     move,
     warp,
+    wgmma,
 )
 
 INTEGERS = frozenset("b8 u8 s8 b16 u16 s16 b32 u32 s32 b64 u64 s64 pred".split())
@@ -60,5 +62,7 @@ EFFECTS: dict[str, Binder] = {
     **atomics.EFFECTS,
     **matrix_loads.EFFECTS,
     **mma.EFFECTS,
+    **mbarrier.EFFECTS,
+    **wgmma.EFFECTS,
     **async_copy.EFFECTS,
 }

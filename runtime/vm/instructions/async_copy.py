@@ -10,6 +10,8 @@ from tilewright.runtime.vm.addresses import bind_parts
 from tilewright.runtime.vm.copies import Copy
 from tilewright.runtime.vm.faults import Fault
 from tilewright.runtime.vm.frame import Frame
+from tilewright.runtime.vm.instructions.bulk import bind_bulk
+from tilewright.runtime.vm.instructions.mbarrier import active_lanes, bind_places
 from tilewright.runtime.vm.memory import Array
 from tilewright.runtime.vm.records import (
     Address,
@@ -29,7 +31,9 @@ def _gang_lanes(frame: Frame, mask: Array | None) -> Array | None:
 
 
 def _bind(ins: Instruction, frame: Frame) -> Any:
-    if ins.mods[0] != "async" or "bulk" in ins.mods:
+    if "bulk" in ins.mods:
+        return bind_bulk(ins, frame)
+    if ins.mods[0] != "async":
         raise Fault("unsupported", f"instruction {ins.name}")
     copies = frame.gang.copies
     match ins.mods[1]:
@@ -44,6 +48,8 @@ def _bind(ins: Instruction, frame: Frame) -> Any:
             return lambda mask: copies.wait(_gang_lanes(frame, mask), None)
         case "ca" | "cg":
             return _issue(ins, frame)
+        case "mbarrier":
+            return _arrive(ins, frame)
     raise Fault("unsupported", f"instruction {ins.name}")
 
 
@@ -90,6 +96,22 @@ def _issue(ins: Instruction, frame: Frame) -> Any:
         if check is not None:
             check(copy, mask)
         gang.copies.issue(copy)
+
+    return step
+
+
+def _arrive(ins: Instruction, frame: Frame) -> Any:
+    """cp.async.mbarrier.arrive{.noinc}: an arrival when the lane's copies so far are complete."""
+    places = bind_places(ins, frame, ins.operands[0])
+    counted = "noinc" in ins.mods
+    gang = frame.gang
+
+    def step(mask: Array | None) -> None:
+        offsets = places(mask)
+        for lane in active_lanes(frame, mask):
+            if not counted:
+                gang.mbarriers.add_pending(int(offsets[lane]), 1)
+            gang.copies.arrive_later(frame.low + lane, int(offsets[lane]))
 
     return step
 

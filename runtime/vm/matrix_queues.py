@@ -1,0 +1,67 @@
+"""wgmma work in flight: per warpgroup, in order, done between its issue and the wait that covers its group."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from tilewright.runtime.vm.gang import Gang
+
+
+@dataclass
+class Queue:
+    """One warpgroup's work in flight: (group, action)."""
+
+    pending: list[tuple[int, Callable[[], None], int]] = field(default_factory=list)
+    group: int = 0
+
+
+class MatrixQueues:
+    """The warpgroups of a gang."""
+
+    def __init__(self, gang: Gang) -> None:
+        self.gang = gang
+        self.queues: dict[int, Queue] = {}
+
+    def reset(self) -> None:
+        """New blocks."""
+        self.queues.clear()
+
+    def issue(self, leader: int, action: Callable[[], None], time: int) -> None:
+        """Work of the warpgroup whose first warp is `leader`."""
+        queue = self.queues.setdefault(leader, Queue())
+        queue.pending.append((queue.group, action, time))
+        mode, rng = self.gang.launch.checks, self.gang.launch.rng
+        if mode in ("off", "early") or (mode == "all" and rng.random() < 0.3):
+            self._run(queue, queue.group + 1)
+
+    def _run(self, queue: Queue, limit: int) -> int:
+        """Does the work of all groups below `limit`; the time of the last."""
+        time = 0
+        for index, (group, action, issued) in enumerate(queue.pending):
+            if group < limit:
+                action()
+                queue.pending[index] = (group, _nothing, issued)
+                time = issued
+        return time
+
+    def commit(self, leader: int) -> None:
+        """wgmma.commit_group."""
+        self.queues.setdefault(leader, Queue()).group += 1
+
+    def wait(self, leader: int, allowed: int) -> None:
+        """wgmma.wait_group."""
+        queue = self.queues.setdefault(leader, Queue())
+        limit = queue.group - allowed
+        time = self._run(queue, limit)
+        queue.pending = [entry for entry in queue.pending if entry[0] >= limit]
+        if time and self.gang.checks is not None:
+            self.gang.checks.matrix_waited(np.arange(leader, leader + 4), leader, time)
+
+
+def _nothing() -> None:
+    """Work that is done already."""

@@ -1,0 +1,149 @@
+"""mbarrier objects: 8 bytes of real shared memory each, and who is ordered behind whom through them.
+
+The 64 bits are ours: phase (bit 63), transaction bytes (bits 40 to 62, biased), pending and expected arrivals (20 bits
+each). A phase completes when nothing is pending and all announced bytes have arrived; then the phase flips and the
+pending count starts anew.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from tilewright.runtime.vm.faults import Fault
+from tilewright.runtime.vm.memory import Array
+
+if TYPE_CHECKING:
+    from tilewright.runtime.vm.gang import Gang
+
+_COUNT = (1 << 20) - 1
+_BIAS = 1 << 22
+IDLE_POLLS = 20_000  # failed polls without any event in between: nobody is left to complete the phase
+
+
+@dataclass
+class Order:
+    """What a barrier's arrivals of the current phase know, and what its completed phases passed on."""
+
+    arriving: Array | None = None
+    completed: Array | None = None
+    fenced_arriving: Array | None = None
+    fenced_completed: Array | None = None
+    slot: int = 0
+    done_at: int = 0
+
+
+@dataclass
+class Mbarriers:
+    """All mbarriers of a gang, by physical shared offset."""
+
+    gang: Gang
+    orders: dict[int, Order] = field(default_factory=dict)
+    valid: set[int] = field(default_factory=set)
+    idle: int = 0
+
+    def reset(self) -> None:
+        """New blocks: no barrier exists."""
+        self.orders.clear()
+        self.valid.clear()
+        self.idle = 0
+
+    def order(self, place: int) -> Order:
+        """The clocks of a barrier; each has an agent of its own for the copies that complete there."""
+        found = self.orders.get(place)
+        if found is None:
+            found = self.orders[place] = Order(slot=len(self.orders))
+        return found
+
+    # -- state -------------------------------------------------------------------------------
+
+    def read(self, place: int) -> tuple[int, int, int, int]:
+        """Phase, transaction bytes, pending and expected arrivals."""
+        if place not in self.valid:
+            raise Fault("mbarrier", "the mbarrier is not initialised")
+        word = int(self.gang.shared.views[8][place >> 3])
+        return word >> 63, (word >> 40 & ((1 << 23) - 1)) - _BIAS, word >> 20 & _COUNT, word & _COUNT
+
+    def write(self, place: int, phase: int, tx: int, pending: int, expected: int) -> None:
+        """Stores the state."""
+        word = phase << 63 | (tx + _BIAS) << 40 | pending << 20 | expected
+        self.gang.shared.views[8][place >> 3] = np.uint64(word)
+
+    def init(self, place: int, count: int) -> None:
+        """mbarrier.init."""
+        if not 1 <= count <= _COUNT:
+            raise Fault("mbarrier", f"an mbarrier for {count} arrivals")
+        if place in self.valid:
+            _, tx, pending, expected = self.read(place)
+            if tx or pending != expected:
+                raise Fault("mbarrier", "the mbarrier is initialised again while in use")
+        self.valid.add(place)
+        self.write(place, 0, 0, count, count)
+        self.event()
+
+    def invalidate(self, place: int) -> None:
+        """mbarrier.inval."""
+        self.read(place)
+        self.valid.discard(place)
+
+    def event(self) -> None:
+        """Something happened that may release a poller."""
+        self.idle = 0
+        self.gang.events += 1
+
+    def arrive(self, place: int, count: int, *, tx: int = 0, drop: bool = False) -> int:
+        """Announces `tx` bytes, then arrives `count` times; returns the phase that the arrival belongs to."""
+        phase, bytes_, pending, expected = self.read(place)
+        if count > pending:
+            raise Fault(
+                "mbarrier",
+                f"{count} arrivals, but the phase expects only {pending} more of {expected}",
+            )
+        self._settle(
+            place, phase, bytes_ + tx, pending - count, expected - (count if drop else 0)
+        )
+        return phase
+
+    def add_pending(self, place: int, count: int) -> None:
+        """cp.async.mbarrier.arrive without .noinc: the arrival is one more than initialised."""
+        phase, tx, pending, expected = self.read(place)
+        self.write(place, phase, tx, pending + count, expected)
+
+    def add_bytes(self, place: int, tx: int) -> None:
+        """expect_tx (positive) and complete_tx (negative)."""
+        phase, bytes_, pending, expected = self.read(place)
+        self._settle(place, phase, bytes_ + tx, pending, expected)
+
+    def _settle(self, place: int, phase: int, tx: int, pending: int, expected: int) -> None:
+        self.event()
+        if not -_BIAS < tx < _BIAS:
+            raise Fault("mbarrier", f"a transaction count of {tx} bytes")
+        if pending == 0 and tx == 0:
+            self.write(place, phase ^ 1, 0, expected, expected)
+            self._pass_on(place)
+        else:
+            self.write(place, phase, tx, pending, expected)
+
+    def _pass_on(self, place: int) -> None:
+        order = self.order(place)
+        for source, target in (("arriving", "completed"), ("fenced_arriving", "fenced_completed")):
+            clock, before = getattr(order, source), getattr(order, target)
+            if clock is not None:
+                setattr(order, target, clock if before is None else np.maximum(before, clock))
+                setattr(order, source, None)
+
+    def passed(self, place: int, parity: int) -> bool:
+        """Whether the phase of a parity has completed."""
+        phase, _, _, _ = self.read(place)
+        return phase != parity
+
+    def describe(self, place: int) -> str:
+        """The state in words."""
+        phase, tx, pending, expected = self.read(place)
+        segment = self.gang.segment
+        return (
+            f"mbarrier at shared {place % segment:#x} in phase {phase}: {pending} of {expected} arrivals "
+            f"and {tx} bytes are outstanding"
+        )

@@ -1,0 +1,120 @@
+"""Bulk asynchronous copies in flight: those that complete on an mbarrier and those of bulk groups.
+
+A transfer may act anywhere between its issue and what waits for it. `off` and `early` act at issue, `late` only when a
+waiter polls (or the kernel ends), `all` at seeded moments in between. Transfers of one barrier, and of one lane's
+groups, act in order.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+
+if TYPE_CHECKING:
+    from tilewright.runtime.vm.gang import Gang
+
+
+@dataclass
+class Transfer:
+    """One copy. `read` takes the source, `write` stores it; both run once, in this order."""
+
+    read: Callable[[], Any]
+    write: Callable[[Any], None]
+    barriers: tuple[tuple[int, int], ...] = ()  # (place, bytes) to complete
+    lane: int = -1
+    group: int = 0
+    time: int = 0
+    data: Any = None
+    was_read: bool = False
+
+    def take(self) -> None:
+        """Reads the source, if that has not happened."""
+        if not self.was_read:
+            self.data, self.was_read = self.read(), True
+
+
+@dataclass
+class Transfers:
+    """The bulk transfers of a gang."""
+
+    gang: Gang
+    pending: list[Transfer] = field(default_factory=list)
+    groups: dict[int, int] = field(default_factory=dict)  # committed groups by lane
+
+    def reset(self) -> None:
+        """New blocks."""
+        self.pending.clear()
+        self.groups.clear()
+
+    def _chance(self, share: float) -> bool:
+        mode = self.gang.launch.checks
+        if mode in ("off", "early"):
+            return True
+        return mode == "all" and bool(self.gang.launch.rng.random() < share)
+
+    def issue(self, transfer: Transfer) -> None:
+        """A new transfer."""
+        if not transfer.barriers:
+            transfer.group = self.groups.get(transfer.lane, 0)
+        self.pending.append(transfer)
+        if self._chance(0.3):
+            self._finish_like(transfer)
+
+    def _finish_like(self, transfer: Transfer) -> None:
+        """Everything ahead of a transfer in its queue, and the transfer itself."""
+        for other in list(self.pending):
+            same = other.barriers == transfer.barriers and other.lane == transfer.lane
+            if other is transfer or same:
+                self.finish(other)
+            if other is transfer:
+                return
+
+    def finish(self, transfer: Transfer) -> None:
+        """Moves the data and completes the bytes."""
+        self.pending.remove(transfer)
+        transfer.take()
+        transfer.write(transfer.data)
+        for place, count in transfer.barriers:
+            if self.gang.checks is not None:
+                self.gang.checks.transfer_done(place, transfer.time)
+            self.gang.mbarriers.add_bytes(place, -count)
+
+    def poll(self, place: int) -> None:
+        """Somebody waits for a barrier: its transfers may (in `late` mode: must) act now."""
+        mode = self.gang.launch.checks
+        for transfer in list(self.pending):
+            if any(target == place for target, _ in transfer.barriers):
+                if mode != "late" and not self._chance(0.6):
+                    return
+                self.finish(transfer)
+
+    # -- bulk groups -------------------------------------------------------------------------
+
+    def commit(self, lanes: list[int]) -> None:
+        """cp.async.bulk.commit_group."""
+        for lane in lanes:
+            self.groups[lane] = self.groups.get(lane, 0) + 1
+
+    def wait(self, lanes: list[int], allowed: int, *, reads_only: bool) -> None:
+        """cp.async.bulk.wait_group{.read}."""
+        waiting = set(lanes)
+        for transfer in list(self.pending):
+            if transfer.barriers or transfer.lane not in waiting:
+                continue
+            if transfer.group < self.groups.get(transfer.lane, 0) - allowed:
+                transfer.take()
+                if self.gang.checks is not None:
+                    self.gang.checks.bulk_waited(transfer.lane, transfer.time, reads_only)
+                if not reads_only or self._chance(0.5):
+                    self.finish(transfer)
+
+    def flush(self) -> None:
+        """The kernel ends: whatever is in flight arrives."""
+        for transfer in list(self.pending):
+            transfer.take()
+            transfer.write(transfer.data)
+        self.pending.clear()
+
+
