@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass
 
 from tilewright.ir.instruction import Instruction
@@ -18,14 +19,15 @@ from tilewright.ir.values import ScalarType, TensorType, Value
 class Ahead:
     """The copies, the buffers they fill, the instructions that make their addresses, in order.
 
-    `removed` are the instructions of the old body that a pipelined loop replaces; `first` is the
-    one in whose place it waits and issues.
+    `removed` are the instructions of the old body that a pipelined loop replaces, `trimmed` the
+    commits that lose some of their tokens; `first` is the wait in whose place it waits and issues.
     """
 
     copies: tuple[Copy, ...]
     buffers: tuple[Alloc, ...]
     addresses: tuple[Instruction, ...]
     removed: frozenset[Instruction]
+    trimmed: dict[Instruction, Commit]
     first: Instruction
 
 
@@ -46,13 +48,12 @@ def find_ahead(kernel: Kernel, loop: For, defined: dict[Value, Instruction]) -> 
     if not copies:
         return None
     buffers = [inside[copy.buffer] for copy in copies]
-    waits = _find_waits(loop, copies)
+    waits, trimmed, first = _find_waits(loop, copies)
     needed = set(addresses)
     ordered = tuple(item for item in loop.body.instructions if item in needed)
     removed = frozenset((*copies, *buffers, *waits))
-    first = next(item for item in waits if isinstance(item, Wait))
     allocs = tuple(item for item in buffers if isinstance(item, Alloc))
-    return Ahead(tuple(copies), allocs, ordered, removed, first)
+    return Ahead(tuple(copies), allocs, ordered, removed, trimmed, first)
 
 
 def find_written(kernel: Kernel) -> frozenset[Value]:
@@ -70,17 +71,31 @@ def find_written(kernel: Kernel) -> frozenset[Value]:
     return frozenset({*written, *(view for view, of in root.items() if of in written)})
 
 
-def _find_waits(loop: For, copies: list[Copy]) -> list[Instruction]:
-    """Commits and waits of the loop that are about `copies` alone."""
-    tokens = {value for copy in copies for value in copy.results}
-    found: list[Instruction] = []
+def _find_waits(
+    loop: For, copies: list[Copy]
+) -> tuple[list[Instruction], dict[Instruction, Commit], Instruction]:
+    """Commits and waits about `copies` alone; commits about others, too; the first of the waits."""
+    gone = {value for copy in copies for value in copy.results}
+    mixed: set[Value] = set()
+    removed: list[Instruction] = []
+    trimmed: dict[Instruction, Commit] = {}
+    waits: list[Instruction] = []
     for item in loop.body.instructions:
-        if isinstance(item, Commit) and set(item.tokens) <= tokens:
-            tokens.add(item.results[0])
-            found.append(item)
-        elif isinstance(item, Wait) and set(item.tokens) <= tokens and not item.pending:
-            found.append(item)
-    return found
+        about = isinstance(item, (Commit, Wait)) and (gone | mixed) & set(item.tokens)
+        if not isinstance(item, (Commit, Wait)) or not about:
+            continue
+        whole = gone.issuperset(item.tokens)
+        if whole:
+            removed.append(item)
+        if isinstance(item, Wait):
+            waits.append(item)
+        elif whole:
+            gone.add(item.results[0])
+        else:
+            rest = tuple(token for token in item.tokens if token not in gone)
+            trimmed[item] = dataclasses.replace(item, tokens=rest)
+            mixed.add(item.results[0])
+    return removed, trimmed, waits[0]
 
 
 def _find_addresses(

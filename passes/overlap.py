@@ -166,17 +166,17 @@ class _Loop:
         extra: tuple[Value, ...] = ()
         for inner in old.instructions:
             builder.location = inner.location
-            if inner in self.ahead.removed:
-                if inner is self.ahead.first:
-                    builder.add(Wait(tokens=tokens[:1], pending=()))
-                    room = builder.value(Binary(op="sub", left=item.high, right=old.args[0]))
-                    issued = self._issue(builder, rings, old.args[0], room, waiting, write)
-                    extra = (self._next_slot(builder, read), read, *tokens[1:], issued)
-                    for buffer, ring in rings.items():
-                        stage = builder.value(At(buffer=ring, index=(read,)), buffer.name)
-                        environment[buffer] = stage
-                continue
-            builder.append(_carry(substitute_deep(inner, environment), extra))
+            if inner is self.ahead.first:
+                builder.add(Wait(tokens=tokens[:1], pending=()))
+                room = builder.value(Binary(op="sub", left=item.high, right=old.args[0]))
+                issued = self._issue(builder, rings, old.args[0], room, waiting, write)
+                extra = (self._next_slot(builder, read), read, *tokens[1:], issued)
+                for buffer, ring in rings.items():
+                    stage = builder.value(At(buffer=ring, index=(read,)), buffer.name)
+                    environment[buffer] = stage
+            if inner not in self.ahead.removed:
+                kept = self.ahead.trimmed.get(inner, inner)
+                builder.append(_carry(substitute_deep(kept, environment), extra))
         return builder.body((*old.args, read, write, *tokens))
 
     def _slot_type(self) -> object:
