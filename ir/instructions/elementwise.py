@@ -92,7 +92,7 @@ COMPARE: dict[str, Callable[[Array, Array], Array]] = {
 def _like(value: Value, dtype: DType) -> Type:
     match value.type:
         case TileType(shape=shape, layout=layout):
-            return TileType(shape, dtype, layout)
+            return TileType(shape, dtype, None if layout is None else layout.with_bits(dtype.bits))
         case ScalarType():
             return ScalarType(dtype)
         case _:
