@@ -1,7 +1,7 @@
 """Matrix products: operands are packed into the micro-kernel's order, accumulators stay in place.
 
-f32, bf16 and f16 (and every narrower float, as f32) go through `tw::Matrix` of `prelude/mma.h`. A
-loaded tile that only feeds products is packed from global memory where it is loaded, transposes
+
+
 folded into the strides; any other operand is packed from its array where it is made. Integers and
 f64 take plain loops that the compiler vectorizes.
 """
@@ -31,12 +31,12 @@ def _element(dtype: DType) -> str:
 
 
 def _matrix(dtype: DType, m: int, n: int, k: int) -> str:
-    return f"tw::Matrix<{_element(dtype)}, {m}, {n}, {k}>"
+    return f"tw::BestMatrix<{_element(dtype)}, {m}, {n}, {k}>"
 
 
 def _packer(emitter: Emitter, dtype: DType, side: str, rows: int, columns: int) -> tuple[str, str]:
     """The `Matrix` whose load packs this operand, and the name of a new array for it."""
-    emitter.headers.add("mma.h")
+    emitter.headers.add("mma_split.h")
     left = side == "left"
     matrix = _matrix(dtype, rows if left else 32, 32 if left else rows, columns)
     name = emitter.names.fresh(side)
