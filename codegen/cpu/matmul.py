@@ -1,7 +1,8 @@
 """Matrix products: operands are packed into the micro-kernel's order, accumulators stay in place.
 
-
-
+f32, bf16 and f16 (and every narrower float, as f32) go through `tw::BestMatrix` of the prelude: AMX
+where the machine has it (f32 as three exact bf16 parts, see `mma_split.h`), else vector fma. A
+loaded tile that only feeds products is packed from global memory where it is loaded, transposes
 folded into the strides; any other operand is packed from its array where it is made. Integers and
 f64 take plain loops that the compiler vectorizes.
 """
