@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from tilewright.frontend.source import Source
-from tilewright.frontend.values import Names
+from tilewright.frontend.values import Binding, Names
 from tilewright.ir.diagnostics import Location, TilewrightError
 from tilewright.ir.instruction import Body, Instruction
 from tilewright.ir.instructions.control import Yield
@@ -27,13 +27,16 @@ from tilewright.ir.values import ScalarType, TensorType, Value, tensor_type
 class CarriedLoop:
     """A loop of the kernel while its body is captured: what each carried name starts as.
 
-    `free` holds the Python numbers among them (name, leaf), until something gave them a type.
+    `free` holds the Python numbers among them (name, leaf), until something gave them a type. Only
+    names in `read_after` are read after the loop. `bound` is what the names are in its body.
     """
 
     names: tuple[str, ...]
     init: dict[str, Any]
     locations: dict[str, Location | None]
     free: set[tuple[str, int]]
+    read_after: frozenset[str]
+    bound: dict[str, Binding] = field(default_factory=dict)
 
 
 @dataclass

@@ -165,7 +165,8 @@ def _carried(c: Context, node: ast.For | ast.While, before: Names) -> CarriedLoo
         for leaf, held in enumerate(leaves(b.held))
         if is_number(held) or (isinstance(held, Value) and held in c.free)
     }
-    return CarriedLoop(tuple(bound), init, {n: b.location for n, b in bound.items()}, free)
+    after = c.frame.source.liveness.after[node]
+    return CarriedLoop(tuple(bound), init, {n: b.location for n, b in bound.items()}, free, after)
 
 
 def _start(c: Context, held: Any) -> Any:
@@ -188,7 +189,8 @@ def _arguments(c: Context, loop: CarriedLoop) -> tuple[tuple[Value, ...], tuple[
                     c.free[args[-1]] = loop, name, leaf
             else:
                 parts.append(held)
-        c.frame.names[name] = Binding(fill(loop.init[name], parts), loop.locations[name])
+        loop.bound[name] = Binding(fill(loop.init[name], parts), loop.locations[name])
+    c.frame.names.update(loop.bound)
     return tuple(init), tuple(args)
 
 
@@ -196,7 +198,8 @@ def leave_loop(c: Context, loop: CarriedLoop, end: End) -> None:
     """End the current body with what the loop's names stand for now."""
     values: list[Value] = []
     for name in loop.names:
-        found = c.frame.names[name]
+        unread = end is Break and name not in loop.read_after
+        found = loop.bound[name] if unread else c.frame.names[name]
         if isinstance(found, Missing):
             raise found.error()
         values.extend(_next(c, loop, name, found))

@@ -251,3 +251,33 @@ def test_what_the_host_cannot_do_moves_into_the_blocks():
     assert grid.order == "grouped"
     y = run(views_before, x=(f32, [[1, 2], [3, 4]]), y=(f32, np.zeros(2)), n=(i32, 5))["y"]
     assert y.tolist() == [1, 2]
+
+
+def dead_at_break(n: tw.Scalar, y: tw.Tensor):
+    b = n
+    for i in tw.range(n):
+        y[i] = b
+        if n == 4:
+            b = i
+        if i == 2:
+            break
+        else:  # noqa: RET508
+            b = 2 * i
+    b = 0
+    y[4] = b
+
+
+def test_a_name_that_nothing_reads_after_a_break_needs_no_type_there():
+    y = run(dead_at_break, n=(i32, 4), y=(i32, np.full(5, 9)))["y"]
+    assert y.tolist() == [4, 0, 2, 9, 0]
+
+
+def element_updates(y: tw.Tensor, x: tw.Tensor):
+    (i,) = tw.grid(x.shape[0])
+    y[i] += x[i]
+    y[i] *= 2
+
+
+def test_elements_are_updated_in_place_and_one_index_may_be_unpacked():
+    y = run(element_updates, y=(i32, [1, 2, 3]), x=(i32, [5, 6, 7]))["y"]
+    assert y.tolist() == [12, 16, 20]
