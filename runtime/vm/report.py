@@ -8,6 +8,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from tilewright.runtime.vm.instructions.mma import form_of
+from tilewright.runtime.vm.instructions.wgmma import form_of as group_form_of
 
 if TYPE_CHECKING:
     from tilewright.runtime.vm.launch import Launch
@@ -59,6 +60,9 @@ class Report:
             if ins.opcode == "mma":
                 form = form_of(ins)
                 flops[form.a] += count * form.flops
+            elif ins.opcode == "wgmma" and ins.mods[0] == "mma_async":
+                group = group_form_of(ins)
+                flops[group.a] += count * group.flops
         self.counters["mma_flops"] = dict(flops)
 
     def _collect_traffic(self) -> None:
@@ -83,10 +87,10 @@ class Report:
             "ideal_wavefronts": sum(v.ideal_wavefronts for v in shared),
             "bank_conflicts": sum(v.conflicts for v in shared),
         }
-        self.counters["bytes"] = {
-            path: sum(v.bytes for v in globals_ if (v.kind == "cp.async") == (path == "cp.async"))
-            for path in ("plain", "cp.async")
-        }
+        paths = dict.fromkeys(("plain", "cp.async", "bulk"), 0)
+        for record in globals_:
+            paths[record.kind if record.kind in paths else "plain"] += record.bytes
+        self.counters["bytes"] = paths
         self.counters["local_bytes"] = sum(v.bytes for v in lines.values() if v.space == "local")
         self.counters["lines"] = [
             {"line": line, "text": module.lines[line - 1].strip(), **asdict(record),
