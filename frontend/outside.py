@@ -68,7 +68,8 @@ def _is_static(found: Any) -> bool:
     if found is None or isinstance(found, plain):
         return True
     if isinstance(found, type):
-        return found in PURE or found in (DType,) or dataclasses.is_dataclass(found)
+        enums = issubclass(found, enum.Enum)
+        return enums or found in PURE or found is DType or dataclasses.is_dataclass(found)
     if dataclasses.is_dataclass(found):
         return True
     try:

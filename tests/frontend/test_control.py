@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 import tilewright as tw
+from tilewright.ir.diagnostics import TypeMismatch
 from tilewright.ir.instructions.control import For, If, While
 from tilewright.ir.types import f16, f32, i32, i64
 from tilewright.ir.values import ScalarType
@@ -281,3 +282,57 @@ def element_updates(y: tw.Tensor, x: tw.Tensor):
 def test_elements_are_updated_in_place_and_one_index_may_be_unpacked():
     y = run(element_updates, y=(i32, [1, 2, 3]), x=(i32, [5, 6, 7]))["y"]
     assert y.tolist() == [12, 16, 20]
+
+
+def outer_number(x: tw.Tensor, y: tw.Tensor):
+    best, factor = -100, 1
+    for k in tw.range(x.shape[0]):
+        for j in tw.range(2):
+            y[j] = best * x[j]
+        best = tw.maximum(x[k], best)
+        factor = factor * 0.5
+    y[2] = best
+    y[3] = factor.cast(tw.f16)
+
+
+def test_a_number_of_an_outer_loop_takes_the_type_that_an_inner_one_gives_it():
+    y = run(outer_number, x=(f16, [1, 5, 3]), y=(f16, poisoned(4)))["y"]
+    assert y.tolist() == [5, 25, 5, 0.125]
+
+
+def static_state(x: tw.Tensor, y: tw.Tensor):
+    state = (tw.f32, 0.0)
+    for k in tw.range(x.shape[0]):
+        state = (tw.f32, state[1] + x[k].cast(state[0]))
+    y[0] = state[1]
+
+
+def test_a_carried_tuple_may_hold_statics_that_stay():
+    assert run(static_state, x=(f16, [1, 2]), y=(f32, [0]))["y"].tolist() == [3]
+
+
+def torn_tuples(n: tw.Scalar, y: tw.Tensor):
+    if n > 0:
+        t = (n, n)
+    else:
+        t = (n, n, n)
+    y[0] = t[0]
+
+
+def test_tuples_of_different_lengths_do_not_meet():
+    with pytest.raises(TypeMismatch, match=r"t has two types after the if: \(i32, i32\)"):
+        captured(torn_tuples, n=ScalarType(i32), y=tensor(i32))
+
+
+def in_unrolled(n: tw.Scalar, y: tw.Tensor):
+    for i in range(3):
+        if n > i:
+            y[i] = n
+        for k in range(2):
+            if i == 1:
+                return
+            y[3 + k] = i
+
+
+def test_return_leaves_unrolled_loops():
+    assert run(in_unrolled, n=(i32, 9), y=(i32, np.full(5, -1)))["y"].tolist() == [9, 9, -1, 0, 0]

@@ -1,5 +1,6 @@
 """What is known while compiling is computed while compiling, and never runs user code."""
 
+import enum
 import math
 from dataclasses import dataclass
 from typing import Any
@@ -10,7 +11,7 @@ import pytest
 import tilewright as tw
 from tilewright.frontend.capture import source_key, static_key
 from tilewright.ir.instructions.control import For, If
-from tilewright.ir.types import f16, f32, i32, u4
+from tilewright.ir.types import bool_, f16, f32, i32, u4
 from tilewright.ir.values import ScalarType, TensorType
 from tilewright.tests.frontend.running import captured, run, tensor
 
@@ -186,3 +187,65 @@ def test_parameters_stand_in_the_order_of_the_signature():
     inner = {"x": tensor(f32), "inner": {"z": ScalarType(f32), "k": 3}, "y": tensor(f16)}
     kernel = captured(order, b=tensor(f32), q=inner, a=ScalarType(i32))
     assert [p.name for p in kernel.params] == ["a", "q_x", "q_inner_z", "q_y", "b"]
+
+
+STEPS = [np.int64(2), 3]
+
+
+class Kind(enum.Enum):
+    """A static choice."""
+
+    ADD = "add"
+    KEEP = "keep"
+
+
+def of_module(x: tw.Tensor, y: tw.Tensor, *, kind: tw.Static = Kind.ADD):
+    t = tw.load(x, 0, 4)
+    total = sum([t * s for s in STEPS]) + sum(STEPS) if kind == Kind.ADD else t
+    parts = (*x.shape[:1], 7)
+    parts = parts + (x.shape[0], None)  # noqa: RUF005
+    y[4] = parts[0] + parts[2]
+    y[5] = tw.minimum(3, 2) + tw.where(len(parts) == 4, 1, 0) + tw.ones(1, tw.i32).item().item()
+    tw.store(y, 0, total)
+
+
+def test_lists_numpy_numbers_and_enums_are_statics():
+    y = run(of_module, x=(i32, [1, 2, 3, 4]), y=(i32, np.zeros(6)))["y"]
+    assert y.tolist() == [10, 15, 20, 25, 8, 4]
+    y = run(of_module, x=(i32, [1, 2, 3, 4]), y=(i32, np.zeros(6)), kind=Kind.KEEP)["y"]
+    assert y.tolist() == [1, 2, 3, 4, 8, 4]
+    assert static_key(Kind.ADD) != static_key(Kind.KEEP)
+
+
+@tw.inline
+def scaled(x, factor=2, *, offset=0):
+    return x * factor + offset
+
+
+def calls(x: tw.Tensor, y: tw.Tensor, flag: tw.Scalar):
+    tw.assume(True)
+    tw.check(len(POWERS) == 3)
+    picked = tw.gather(x, tw.arange(4), mask=flag, other=-1)
+    tw.store(y, 0, scaled(picked) + scaled(x[1], offset=3) - scaled(x=x[0], factor=1))
+    acc = tw.mma(tw.ones((1, 2), tw.f16), tw.ones((2, 1), tw.f16))
+    y[4] = acc.item().cast(tw.i32)
+
+
+def test_inline_functions_have_defaults_and_keywords():
+    y = run(calls, x=(i32, [1, 2, 3, 4]), y=(i32, np.zeros(5)), flag=(bool_, True))["y"]
+    assert y.tolist() == [8, 10, 12, 14, 2]
+    y = run(calls, x=(i32, [1, 2, 3, 4]), y=(i32, np.zeros(5)), flag=(bool_, False))["y"]
+    assert y.tolist() == [4, 4, 4, 4, 2]
+
+
+def flags(y: tw.Tensor, *, on: tw.Static = True):
+    found = False
+    for k in tw.range(y.shape[0]):
+        found = found or k == 2
+    y[0] = 1 if found and on else 0
+
+
+def test_bools_are_carried_and_join_with_statics():
+    assert run(flags, y=(i32, [7, 7, 7]))["y"][0] == 1
+    assert run(flags, y=(i32, [7, 7]))["y"][0] == 0
+    assert run(flags, y=(i32, [7, 7, 7]), on=False)["y"][0] == 0
