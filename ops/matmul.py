@@ -34,7 +34,7 @@ def reference(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
     return a.double() @ b.double()
 
 
-@kernel(configs={"cpu": _CPU, "cuda": _CUDA})
+@kernel(configs={"cpu": _CPU, "cuda": _CUDA}, spills="raise")
 def matmul_kernel(
     a: tw.Tensor,
     b: tw.Tensor,

@@ -26,7 +26,7 @@ def reference(x: torch.Tensor, weight: torch.Tensor, eps: float) -> torch.Tensor
     return wide * torch.rsqrt(wide.square().mean(-1, keepdim=True) + eps) * weight.double()
 
 
-@kernel(configs=_CONFIGS)
+@kernel(configs=_CONFIGS, spills="raise")
 def rms_norm_kernel(
     x: tw.Tensor,
     weight: tw.Tensor,

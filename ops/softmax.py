@@ -26,7 +26,7 @@ def reference(x: torch.Tensor) -> torch.Tensor:
     return x.double().softmax(-1)
 
 
-@kernel(configs=_CONFIGS)
+@kernel(configs=_CONFIGS, spills="raise")
 def softmax_kernel(
     x: tw.Tensor,
     y: tw.Tensor,

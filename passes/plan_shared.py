@@ -53,7 +53,9 @@ def plan_shared(kernel: Kernel, context: Context) -> Kernel:
     total = max((room.end for room in rooms), default=0)
     limit = context.device.shared_bytes_per_block
     if total > limit:
-        raise ResourceError(_explain(rooms, total, limit, context.device.name))
+        raise ResourceError(
+            _explain(rooms, total, limit, context.device.name), "use smaller tiles or fewer stages"
+        )
     offsets = {room.value: room.offset for room in rooms}
 
     def visit(item: Instruction, builder: Builder) -> Sequence[Value] | None:

@@ -8,6 +8,7 @@ pointers and scalar values is already packed, so a launch costs microseconds.
 from __future__ import annotations
 
 import functools
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, overload
@@ -18,7 +19,7 @@ from tilewright.ir.types import i32, i64
 from tilewright.runtime.arguments import Bound, bind, flatten, read_signature, specialize
 from tilewright.runtime.bindings import torch
 from tilewright.runtime.compile import Compiled, check_way, compile_kernel, list_words
-from tilewright.runtime.errors import LaunchError
+from tilewright.runtime.errors import LaunchError, ResourceError
 from tilewright.runtime.inspect import show
 from tilewright.runtime.overlap import check_overlap, find_written, may_share
 from tilewright.runtime.tensors import byte_span, classify, storage_of
@@ -46,11 +47,14 @@ class Plan:
 class KernelFunction:
     """A kernel that is called like a function; see `kernel`."""
 
-    def __init__(self, function: Callable[..., Any], configs: Any = None) -> None:
+    def __init__(
+        self, function: Callable[..., Any], configs: Any = None, *, spills: str = "warn"
+    ) -> None:
         functools.update_wrapper(self, function)
         self.function = function
         self.configs = _by_family(configs)
         self.name = function.__name__
+        self.spills = spills
         self._torch = torch()  # an attribute, so that torch.compile can see through it
         self._compiled: dict[Any, Compiled] = {}
         self._plans: dict[Any, Plan] = {}
@@ -140,7 +144,9 @@ class KernelFunction:
         if found is None:
             config = self._config(way, bound)
             tile = self._capture(bound, config)
-            found = self._compiled[key] = compile_kernel(tile, way, config=config)
+            found = compile_kernel(tile, way, config=config)
+            _report_spills(self.name, found, self.spills)
+            self._compiled[key] = found
         return found
 
     def _plan(self, args: Any, kwargs: Any, target: str | None) -> Plan:
@@ -244,12 +250,12 @@ def _find_fields(name: str, prefix: str, value: Any) -> tuple[str, ...] | None:
 
 
 @overload
-def kernel(function: Callable[..., Any]) -> KernelFunction: ...
+def kernel(function: Callable[..., Any], *, spills: str = ...) -> KernelFunction: ...
 
 
 @overload
 def kernel(
-    *, configs: Mapping[str, Sequence[Config]] | Sequence[Config]
+    *, configs: Mapping[str, Sequence[Config]] | Sequence[Config] = ..., spills: str = ...
 ) -> Callable[[Callable[..., Any]], KernelFunction]: ...
 
 
@@ -257,16 +263,31 @@ def kernel(
     function: Callable[..., Any] | None = None,
     *,
     configs: Mapping[str, Sequence[Config]] | Sequence[Config] | None = None,
+    spills: str = "warn",
 ) -> Any:
     """Make a kernel of a Python function.
 
     `configs` lists tunable numbers, per target family ({"cuda": [...], "cpu": [...]}) or for all:
     values of `Static` parameters and the reserved `warps`, `stages`, `schedule`. The first that a
-    call does not override is the default.
+    call does not override is the default. `spills` says what happens where the assembler runs out
+    of registers: "warn" (once per compilation), or "raise" a ResourceError.
     """
     if function is None:
-        return lambda f: KernelFunction(f, configs)
-    return KernelFunction(function, configs)
+        return lambda f: KernelFunction(f, configs, spills=spills)
+    return KernelFunction(function, configs, spills=spills)
+
+
+def _report_spills(name: str, compiled: Compiled, spills: str) -> None:
+    found = compiled.resources
+    if found is None or not found.spills:
+        return
+    message = (
+        f"{name} on {compiled.target} spills registers: {found.spill_stores} bytes stored and "
+        f"{found.spill_loads} loaded per lane"
+    )
+    if spills == "raise":
+        raise ResourceError(message, "use smaller tiles, or more warps")
+    warnings.warn(f"{message}; use smaller tiles, or more warps", stacklevel=5)
 
 
 def _by_family(configs: Any) -> dict[str, Sequence[Config]]:
@@ -331,7 +352,7 @@ def _check_statics(name: str, values: Mapping[str, Any]) -> None:
             hash(value)
         except TypeError:
             raise LaunchError(
-                f"argument {label} of {name} is a {type(value).__name__}, which cannot be compiled in",
+                f"argument {label} of {name} is a {type(value).__name__}, which cannot be a static",
                 "pass a number, dtype, tuple or @tw.inline function",
             ) from None
 

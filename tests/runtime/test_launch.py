@@ -261,3 +261,24 @@ def test_source_without_a_file_is_explained():
     )
     with pytest.raises(TilewrightError, match="source"):
         scope["lost"](torch.zeros(4), target="interpret")
+
+
+@tw.kernel
+def fat(x: tw.Tensor, y: tw.Tensor):
+    """Needs more registers than a lane has."""
+    tw.grid(1)
+    tile = tw.load(x, (0, 0), (256, 64))
+    total = tile
+    for k in tw.range(0, x.shape[0], 1):
+        tile = tile * 1.5 + k.cast(tw.f32)
+        total = tw.maximum(total, tile)
+    tw.store(y, (0, 0), total + tile)
+
+
+def test_spills_warn_with_the_bytes_or_raise():
+    x, y = torch.randn(256, 64), torch.zeros(256, 64)
+    with pytest.warns(UserWarning, match=r"fat on sm_80 spills registers: \d+ bytes stored"):
+        fat.compile(x, y, target="sm_80", warps=1)
+    strict = tw.kernel(fat.function, spills="raise")
+    with pytest.raises(ResourceError, match="spills registers"):
+        strict.compile(x, y, target="sm_80", warps=1)
