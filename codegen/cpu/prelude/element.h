@@ -176,7 +176,7 @@ template <int E, int M, int BIAS, int SPECIAL> TW_INLINE uint32_t encode_small(d
 }
 // Powers of two: ties go to the larger one, zero to the smallest, negative numbers and NaN to NaN.
 TW_INLINE uint32_t encode_e8m0(double x) {
-  const double size = x < 0x1p200 ? x : 0x1p200;
+  const double size = __builtin_fabs(x) < 0x1p200 ? __builtin_fabs(x) : 0x1p200;
   const uint64_t u = bits_of(size);
   const int code = (int)(u >> 52) - 1023 + 127 + ((u & 0xfffffffffffffu) >= 0x8000000000000u);
   const int limited = code < 0 ? 0 : code > 254 ? 254 : code;
