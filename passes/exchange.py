@@ -11,6 +11,7 @@ The memory is planned, and the barriers are placed, like those of any other buff
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Sequence
 
 from tilewright.ir.instruction import Instruction
@@ -20,6 +21,8 @@ from tilewright.ir.kernel import Builder, Kernel, rebuild
 from tilewright.ir.layout import Layout
 from tilewright.ir.layout.construct import row_major
 from tilewright.ir.layout.convert import convert
+from tilewright.ir.layout.shared import choose_swizzle
+from tilewright.ir.targets.shared_access import plan_shared_access
 from tilewright.ir.types import DType
 from tilewright.ir.values import Value, tile_type
 
@@ -50,5 +53,16 @@ def _find_memory(source: Layout, target: Layout, dtype: DType) -> Layout | None:
     if source.shape == target.shape:
         plan = convert(source.with_bits(bits), target.with_bits(bits))
         return None if plan.exchange is None else plan.exchange.memory
-    covered = tuple(max(pair) for pair in zip(source.shape, target.shape, strict=True))
-    return row_major(covered, bits=bits)
+    return _cover(source, target, bits)
+
+
+@functools.cache
+def _cover(source: Layout, target: Layout, bits: int) -> Layout:
+    """A buffer for layouts that are larger than the tile in different ways."""
+    shape = tuple(max(pair) for pair in zip(source.shape, target.shape, strict=True))
+    accesses = []
+    for registers in (source, target):
+        part = row_major(shape, bits=bits).slice((0,) * len(shape), registers.shape)
+        plan = plan_shared_access(registers, part, matrices=False)
+        accesses += plan.accesses(registers.shape)
+    return choose_swizzle(shape, bits, accesses)

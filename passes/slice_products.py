@@ -94,11 +94,13 @@ def _cut(item: Mma, chains: tuple[_Chain, _Chain], target: Target, builder: Buil
     atom = target.find_atom(item.atom)
     step = -(-operand_step(atom) // atom.shape[2]) * atom.shape[2]
     whole = product_layouts(item, target)
-    parts = fragment_layouts(atom, (*whole.acc.shape, step), item.warp_grid)  # type: ignore[arg-type]
+    m, n = whole.acc.shape
     extent = shape_of(item.x)[1]
     acc = item.acc
     for start in range(0, extent, step):
         size = min(step, extent - start)
+        padded = -(-size // atom.shape[2]) * atom.shape[2]
+        parts = fragment_layouts(atom, (m, n, padded), item.warp_grid)
         x = _read(chains[0], start, size, parts.x, builder)
         y = _read(chains[1], start, size, parts.y, builder)
         made = dataclasses.replace(item, x=x, y=y, acc=acc)

@@ -56,6 +56,14 @@ def memory_of(buffer: Value) -> Layout:
     return layout
 
 
+def _memory_for(buffer: Value, registers: Layout) -> Layout:
+    """The part of a buffer that a register tile covers: it may be padded less than the buffer."""
+    memory = memory_of(buffer)
+    if memory.shape == registers.shape:
+        return memory
+    return memory.slice((0,) * memory.rank, registers.shape)
+
+
 @emits(Alloc)
 def emit_alloc(item: Alloc, e: Emitter) -> None:
     e.comment(item)
@@ -98,7 +106,7 @@ def emit_buffer_load(item: BufferLoad, e: Emitter) -> None:
     name = e.fresh(result.name or "v")
     e.line(f"__align__(16) {kind} {name}[{e.registers(result)}];")
     e.alias(result, name)
-    memory = memory_of(item.buffer)
+    memory = _memory_for(item.buffer, layout_of(result))
     plan = plan_shared_access(layout_of(result), memory, matrices=e.target.has("ldmatrix"))
     transposed = "true" if plan.kind == "transposed" else "false"
 
@@ -123,7 +131,7 @@ def emit_buffer_load(item: BufferLoad, e: Emitter) -> None:
             e.line(" ".join(moves))
 
     with e.block(""):
-        _emit_plan(e, item.buffer, plan, access)
+        _emit_plan(e, e.name(item.buffer), memory, plan, access)
 
 
 @emits(BufferStore)
@@ -132,7 +140,8 @@ def emit_buffer_store(item: BufferStore, e: Emitter) -> None:
     kind = stored_type(element_type(item.value))
     name = e.name(item.value)
     layout = layout_of(item.value)
-    plan = plan_shared_access(layout, memory_of(item.buffer), matrices=False)
+    memory = _memory_for(item.buffer, layout)
+    plan = plan_shared_access(layout, memory, matrices=False)
     once = is_representative(e, layout)
 
     def access(registers: tuple[int, ...], address: str) -> None:
@@ -145,14 +154,18 @@ def emit_buffer_store(item: BufferStore, e: Emitter) -> None:
         e.line(e.call(f"tw_store<{plan.width}>", f"tw_shared + {address}", words) + ";")
 
     with e.block(f"if ({once})" if once else ""):
-        _emit_plan(e, item.buffer, plan, access)
+        _emit_plan(e, e.name(item.buffer), memory, plan, access)
 
 
 def _emit_plan(
-    e: Emitter, buffer: Value, plan: SharedPlan, access: Callable[[tuple[int, ...], str], None]
+    e: Emitter,
+    base: str,
+    memory: Layout,
+    plan: SharedPlan,
+    access: Callable[[tuple[int, ...], str], None],
 ) -> None:
     tables = [group.elements for group in plan.groups]
-    addresses = emit_addresses(e, e.name(buffer), memory_of(buffer), tables)
+    addresses = emit_addresses(e, base, memory, tables)
     for group, address in zip(plan.groups, addresses, strict=True):
         access(group.registers, address)
 

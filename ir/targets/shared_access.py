@@ -45,7 +45,7 @@ class SharedPlan:
     width: int
     groups: tuple[AccessGroup, ...]
 
-    def accesses(self, shape: tuple[int, ...], atomic: bool = False) -> list[Access]:
+    def accesses(self, shape: tuple[int, ...]) -> list[Access]:
         """The same as requests, for counting bank conflicts; a matrix is a request of 8 lanes."""
         numbers = np.concatenate([group.elements for group in self.groups])
         if self.kind != "vector":

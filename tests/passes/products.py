@@ -25,8 +25,9 @@ GOLDEN = Path(__file__).with_name("golden")
 SM_80 = CUDA_TARGETS["sm_80"]
 A100 = default_device(SM_80)
 
+PARAMETER = "%{name}: tensor<{dtype}, strides=[{strides}], extents=[{extents}], aligned>"
 TEXT = """
-kernel @matmul(%a: tensor<{operand}, strides=[{a}], extents=[{extents}], aligned>, %b: tensor<{operand}, strides=[{b}], extents=[{extents}], aligned>, %c: tensor<{result}, strides=[x16B, 1], extents=[{extents}], aligned>), phase=tile {{
+kernel @matmul({parameters}), phase=tile {{
   %bm: i32 = const value={bm}, dtype=i32
   %bn: i32 = const value={bn}, dtype=i32
   %bk: i32 = const value={bk}, dtype=i32
@@ -43,14 +44,14 @@ kernel @matmul(%a: tensor<{operand}, strides=[{a}], extents=[{extents}], aligned
   %gn: i32 = floordiv %n2, %bn
   for_tiles [%gm, %gn] (%i: i32, %j: i32) {{
     %f: {acc} = const value={nothing}, dtype={acc}
-    %acc: tile<[{bm}, {bn}], {acc}> = full %f, shape=[{bm}, {bn}]
+    %acc: {sums} = full %f, shape=[{bm}, {bn}]
     %im: i32 = mul %i, %bm
     %jn: i32 = mul %j, %bn
-    %out: tile<[{bm}, {bn}], {acc}> = for %zero, %k, %bk, [%acc]{loop} (%kk: i32, %acc.1: tile<[{bm}, {bn}], {acc}>) {{
+    %out: {sums} = for %zero, %k, %bk, [%acc]{loop} (%kk: i32, %acc.1: {sums}) {{
       %x: tile<[{bm}, {bk}], {operand}> = load %a, [%im, %kk], shape=[{bm}, {bk}]
       %y: tile<[{bn}, {bk}], {operand}> = load %b, [%jn, %kk], shape=[{bn}, {bk}]
       %yt: tile<[{bk}, {bn}], {operand}> = transpose %y, axes=[1, 0]
-      %acc.2: tile<[{bm}, {bn}], {acc}> = mma %x, %yt, %acc.1{precision}
+      %acc.2: {sums} = mma %x, %yt, %acc.1{precision}
       yield [%acc.2]
     }}
     %r: tile<[{bm}, {bn}], {result}> = cast %out, dtype={result}
@@ -75,19 +76,23 @@ def matmul(
     exactly: bool = False,
     tf32: bool = False,
 ) -> Kernel:
-    """c[i, j] = sum over k of a[i, k] * b[j, k], in phase `tile`; `a` and `b` are stride classes."""
+    """c[i, j] = sum over k of a[i, k] * b[j, k]; `a` and `b` are classes of strides."""
     bm, bn, bk = tile
     loop = (f", stages={stages}" if stages > 1 else "") + (", exactly=true" if exactly else "")
+    tensors = (("a", operand, a), ("b", operand, b), ("c", result, "x16B, 1"))
+    parameters = (
+        PARAMETER.format(name=name, dtype=dtype, strides=strides, extents=extents)
+        for name, dtype, strides in tensors
+    )
     text = TEXT.format(
+        parameters=", ".join(parameters),
+        sums=f"tile<[{bm}, {bn}], {acc}>",
         operand=operand,
         result=result,
         acc=acc,
         bm=bm,
         bn=bn,
         bk=bk,
-        a=a,
-        b=b,
-        extents=extents,
         loop=loop,
         precision=', precision="tf32"' if tf32 else "",
         nothing="0" if acc == "i32" else "0.0",
@@ -113,7 +118,7 @@ def lower(kernel: Kernel, until: str, made: Context | None = None) -> Kernel:
 def operands(
     kernel: Kernel, m: int, n: int, k: int, rng: np.random.Generator
 ) -> tuple[list[TensorView], np.ndarray[Any, Any]]:
-    """Small integers, for which every order of summation is exact; a poisoned output; the result."""
+    """Small integers, exact in every order of summation; a poisoned output; the result."""
     kinds = [tensor_type(p).dtype for p in kernel.params]
     low = -3 if not kinds[0].is_integer or kinds[0].signed else 0
     x, y = rng.integers(low, 4, (m, k)), rng.integers(low, 4, (n, k))

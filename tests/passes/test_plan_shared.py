@@ -1,4 +1,4 @@
-"""`plan_shared`: live buffers never share bytes, dead ones do, and too much is said with numbers."""
+"""`plan_shared`: live buffers never share bytes, dead ones do; too much is said with numbers."""
 
 from __future__ import annotations
 
