@@ -1,6 +1,7 @@
 """The passes of each target family, in order, and why each stands where it does.
 
-cuda: `simplify` first, so that all others see folded scalars and proved bounds. `choose_atoms`
+cuda: `simplify` first, so that all others see folded scalars and proved bounds; `split_loops` reads
+the bounds and must come before layouts, which differ with and without masks. `choose_atoms`
 fixes the fragments that `infer_layouts` starts from; declared buffers follow the layouts of their
 tiles. Reductions are split once layouts say which cross warps; the converts that this leaves are
 expanded by `place_tiles`, with the operands of products. `overlap` needs the copies, `plan_shared`
@@ -21,6 +22,7 @@ from tilewright.passes import (
     plan_shared,
     select,
     simplify,
+    split_loops,
     split_reductions,
     vectorize,
 )
@@ -28,6 +30,7 @@ from tilewright.passes.runner import Pass
 
 CUDA: tuple[Pass, ...] = (
     simplify.PASS,
+    split_loops.PASS,
     choose_atoms.PASS,
     infer_layouts.PASS,
     lay_out_buffers.PASS,
