@@ -17,9 +17,10 @@ from tilewright.ir.diagnostics import TilewrightError
 from tilewright.runtime.commands.cache import cache
 from tilewright.runtime.commands.doctor import doctor
 from tilewright.runtime.commands.inspect import inspect
+from tilewright.runtime.commands.layout import layout
 from tilewright.runtime.commands.run import run
 
-COMMANDS: tuple[Callable[..., Any], ...] = (cache, doctor, inspect, run)
+COMMANDS: tuple[Callable[..., Any], ...] = (cache, doctor, inspect, layout, run)
 
 app = typer.Typer(
     name="tilewright",

@@ -103,3 +103,16 @@ def test_fills():
     assert made["b"].storage.shape == (2, 4)
     assert made["n"] == 7
     assert made["e"] == 1e-5
+
+
+def test_a_layout_is_described_and_drawn(tmp_path):
+    text = "[16, 8]{2:2@reg 8:4@lane, 4:1@lane 2:1@reg}"
+    drawing = tmp_path / "layout.svg"
+    done = CliRunner().invoke(app, ["layout", text, "--svg", str(drawing)])
+    assert done.exit_code == 0, done.output
+    assert (
+        "128 elements of 32 bits at places: 32 along lane, 4 along reg; one to one" in done.output
+    )
+    assert drawing.read_text().startswith("<svg")
+    wrong = CliRunner().invoke(app, ["layout", "[16]{8:1@lane}"])
+    assert "pieces of 8 elements for extent 16" in str(wrong.exception)
