@@ -6,27 +6,16 @@ import ast
 from collections.abc import Iterator
 from typing import Any
 
-from tilewright.frontend import language
-from tilewright.frontend.annotations import InlineFunction
-from tilewright.frontend.arithmetic import (
-    binary,
-    compare,
-    fold,
-    join,
-    len_of,
-    negate,
-    static_truth,
-    truth,
-    unary,
-)
+from tilewright.frontend.arithmetic import binary, compare, join, static_truth, truth, unary
+from tilewright.frontend.calls import call
 from tilewright.frontend.context import Context
-from tilewright.frontend.handlers import call_handler, value_attribute
+from tilewright.frontend.handlers import value_attribute
 from tilewright.frontend.indexing import subscript
-from tilewright.frontend.operands import cast, default_dtype, embed, is_scalar, is_tile, unify
-from tilewright.frontend.outside import LANGUAGE, PURE, find_outside, static_attribute, unknown
+from tilewright.frontend.operands import is_scalar, is_tile, unify
+from tilewright.frontend.outside import find_outside, static_attribute, unknown
+from tilewright.frontend.sequences import bind_target, iterate
 from tilewright.frontend.values import (
     Binding,
-    DynamicRange,
     Extents,
     Method,
     Missing,
@@ -40,7 +29,6 @@ from tilewright.ir.instruction import Instruction
 from tilewright.ir.instructions.control import If
 from tilewright.ir.instructions.elementwise import Select
 from tilewright.ir.kernel import Builder
-from tilewright.ir.types import DType
 from tilewright.ir.values import Value
 
 REFUSED: dict[type[ast.AST], tuple[str, str | None]] = {
@@ -84,7 +72,7 @@ def _evaluate(c: Context, node: ast.expr) -> Any:
         case ast.Compare():
             return _compare(c, node)
         case ast.Call():
-            return call(c, node)
+            return _call(c, node)
         case ast.IfExp():
             return _choose(c, node)
         case ast.Tuple(elts=items) | ast.List(elts=items):
@@ -136,16 +124,6 @@ def _items(c: Context, nodes: list[ast.expr]) -> Iterator[Any]:
             yield from iterate(c, evaluate(c, node.value))
         else:
             yield evaluate(c, node)
-
-
-def iterate(c: Context, held: Any) -> tuple[Any, ...]:
-    """The items of a static sequence, or of a tensor's shape."""
-    if isinstance(held, Extents):
-        return tuple(c.extent(held.tensor, axis) for axis in range(held.rank))
-    if isinstance(held, (tuple, str, range, list, enumerate, zip, reversed)):
-        return tuple(held)
-    hint = "use tw.range for a loop of the kernel" if is_number(held) or is_scalar(held) else None
-    raise TypeMismatch(f"{describe(held)} is no sequence that is known while compiling", hint)
 
 
 def _bool(c: Context, conjunction: bool, nodes: list[ast.expr]) -> Any:
@@ -248,29 +226,7 @@ def _comprehension_items(
             yield from _comprehension_items(c, item, rest)
 
 
-def bind_target(c: Context, target: ast.expr, held: Any) -> None:
-    """Bind the names of `target` to `held`; tuples come apart."""
-    match target:
-        case ast.Name(id=name):
-            c.frame.names[name] = Binding(held, c.frame.source.locate(target))
-        case ast.Tuple(elts=targets) | ast.List(elts=targets):
-            if isinstance(held, Value):
-                raise TypeMismatch(
-                    f"{describe(held)} does not come apart into {len(targets)} names"
-                )
-            items = iterate(c, held)
-            if len(items) != len(targets):
-                raise TypeMismatch(f"{len(items)} values for {len(targets)} names")
-            for inner, item in zip(targets, items, strict=True):
-                bind_target(c, inner, item)
-        case ast.Starred():
-            raise LanguageError("a starred name in an assignment", "name each item")
-        case _:
-            raise LanguageError("this cannot be assigned here", "assign to a name")
-
-
-def call(c: Context, node: ast.Call) -> Any:
-    """A call: of the language, an inline function, a method, or Python's own on statics."""
+def _call(c: Context, node: ast.Call) -> Any:
     callee = evaluate(c, node.func)
     args = tuple(_items(c, node.args))
     kwargs: dict[str, Any] = {}
@@ -278,83 +234,7 @@ def call(c: Context, node: ast.Call) -> Any:
         if keyword.arg is None:
             raise LanguageError("** in a call", "name each argument")
         kwargs[keyword.arg] = evaluate(c, keyword.value)
-    if isinstance(callee, InlineFunction):
-        return c.call_inline(c, callee, args, kwargs)
-    if isinstance(callee, Method):
-        name = f".{callee.member.__name__}"
-        return call_handler(c, callee.member, name, (callee.owner, *args), kwargs)
-    if isinstance(callee, DType):
-        return _call_dtype(c, callee, args, kwargs)
-    if callable(callee):
-        if callee in LANGUAGE:
-            return call_handler(c, callee, f"tw.{LANGUAGE[callee]}", args, kwargs)
-        if callee in PURE:
-            return _call_python(c, callee, args, kwargs)
-    raise LanguageError(f"{ast.unparse(node.func)} cannot be called in a kernel")
-
-
-def _call_dtype(c: Context, dtype: DType, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Value:
-    """`tw.f32(x)`: a number as a constant, a value cast."""
-    if len(args) != 1 or kwargs:
-        raise LanguageError(f"tw.{dtype.name}(x) takes one argument")
-    held = args[0]
-    if is_number(held):
-        exact = dtype.is_float or dtype.is_integer
-        return embed(c, held, dtype) if exact else cast(c, _default(c, held), dtype)
-    if is_tile(held) or is_scalar(held):
-        return cast(c, held, dtype)
-    raise TypeMismatch(f"{describe(held)} does not become {dtype.name}")
-
-
-def _default(c: Context, number: bool | int | float) -> Value:
-    return embed(c, number, default_dtype(c, number))
-
-
-ON_VALUES: dict[Any, Any] = {abs: language.abs, min: language.minimum, max: language.maximum}
-"""Python's own functions that mean an instruction where an argument is dynamic."""
-
-
-def _call_python(c: Context, callee: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-    name = PURE[callee]
-    if callee is len:
-        return len_of(args[0]) if len(args) == 1 else fold(len, *args)
-    if callee in (isinstance, str, list):
-        raise LanguageError(f"{name}() is not in the language of kernels")
-    if all(map(is_static, (*args, *kwargs.values()))):
-        found = fold(lambda *a: callee(*a, **kwargs), *args)
-        keep = isinstance(found, (range, tuple, int, float, bool))
-        return found if keep else tuple(found)
-    if callee is range and not kwargs:
-        bounds = (0, args[0], 1) if len(args) == 1 else (*args, 1)[:3]
-        return DynamicRange(*bounds)
-    if callee in (tuple, reversed, enumerate, zip, sum):
-        rows = tuple(iterate(c, a) for a in args)
-        return _on_sequences(c, callee, rows)
-    if callee in ON_VALUES and len(args) >= 1 and not kwargs:
-        found = args[0] if len(args) > 1 else call_handler(c, ON_VALUES[callee], name, args, {})
-        for other in args[1:]:
-            found = call_handler(c, ON_VALUES[callee], f"{name}()", (found, other), {})
-        return found
-    hint = {
-        "float": "write x.cast(tw.f32)",
-        "int": "write x.cast(tw.i32)",
-        "bool": "compare: x != 0",
-    }
-    fallback = f"use tw.{name.removeprefix('math.')} where it exists"
-    raise LanguageError(
-        f"{name}() runs while compiling and got {', '.join(map(describe, args))}",
-        hint.get(name, fallback),
-    )
-
-
-def _on_sequences(c: Context, callee: Any, rows: tuple[tuple[Any, ...], ...]) -> Any:
-    """Python's own functions on static sequences that hold values."""
-    if callee is sum and rows[0]:
-        total = rows[0][0]
-        for item in rows[0][1:]:
-            total = binary(c, ast.Add, total, item)
-        return total
-    return tuple(callee(*rows))
+    return call(c, callee, args, kwargs)
 
 
 def evaluate_condition(c: Context, node: ast.expr) -> bool | Value:
@@ -364,6 +244,3 @@ def evaluate_condition(c: Context, node: ast.expr) -> bool | Value:
         return static_truth(held)
     with c.at(node):
         return truth(held)
-
-
-__all__ = ["bind_target", "evaluate", "evaluate_condition", "iterate", "look_up", "negate"]

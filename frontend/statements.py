@@ -7,24 +7,17 @@ decided at run time are in `branches`, `loops` and `roles`.
 from __future__ import annotations
 
 import ast
-import dataclasses
 from typing import Any
 
 from tilewright.frontend import language
-from tilewright.frontend.arithmetic import binary
+from tilewright.frontend.assignment import assign
 from tilewright.frontend.branches import Execute, run_branch
 from tilewright.frontend.context import CarriedLoop, Context, UnrolledLoop
-from tilewright.frontend.expressions import (
-    bind_target,
-    evaluate,
-    evaluate_condition,
-    iterate,
-    look_up,
-)
+from tilewright.frontend.expressions import evaluate, evaluate_condition
 from tilewright.frontend.handlers import call_handler
-from tilewright.frontend.indexing import assign_item, subscript
 from tilewright.frontend.loops import leave_loop, run_for, run_while
 from tilewright.frontend.roles import run_roles
+from tilewright.frontend.sequences import bind_target, iterate
 from tilewright.frontend.values import Binding, DynamicRange, Flow, is_static
 from tilewright.ir.diagnostics import LanguageError
 from tilewright.ir.instructions.control import Break, Continue
@@ -80,7 +73,7 @@ def execute(c: Context, body: list[ast.stmt]) -> Flow:
 def _statement(c: Context, node: ast.stmt) -> Flow:
     match node:
         case ast.Assign() | ast.AnnAssign() | ast.AugAssign():
-            _assign(c, node)
+            assign(c, node)
         case ast.Expr(value=value):
             _expression(c, value)
         case ast.For():
@@ -107,75 +100,6 @@ def _expression(c: Context, value: ast.expr) -> None:
     held = evaluate(c, value)
     if not isinstance(value, ast.Call) and not is_static(held):
         raise LanguageError("this line computes a value and drops it", "assign it to a name")
-
-
-def _assign(c: Context, node: ast.Assign | ast.AnnAssign | ast.AugAssign) -> None:
-    if isinstance(node, ast.AugAssign):
-        _augment(c, node)
-        return
-    targets = node.targets if isinstance(node, ast.Assign) else [node.target]
-    if node.value is None:
-        raise LanguageError("a declaration without a value", "assign a value")
-    c.targets = _names(targets[0])
-    before = len(c.builder.instructions)
-    held = evaluate(c, node.value)
-    if len(targets) == 1 and isinstance(targets[0], ast.Name):
-        held = _named(c, held, targets[0].id, before)
-    for target in targets:
-        _bind(c, target, held)
-
-
-def _names(target: ast.expr) -> tuple[str, ...]:
-    if isinstance(target, ast.Name):
-        return (target.id,)
-    items = target.elts if isinstance(target, (ast.Tuple, ast.List)) else []
-    return tuple(item.id if isinstance(item, ast.Name) else "" for item in items)
-
-
-def _named(c: Context, held: Any, name: str, before: int) -> Any:
-    """`held` under the user's name, if the statement just made it: then nothing uses it yet."""
-    made = c.builder.instructions
-    if not isinstance(held, Value) or len(made) <= before or held not in made[-1].results:
-        return held
-    if len(made[-1].results) != 1:
-        return held
-    renamed = Value(held.type, name)
-    made[-1] = dataclasses.replace(made[-1], results=(renamed,))
-    return renamed
-
-
-def _bind(c: Context, target: ast.expr, held: Any) -> None:
-    match target:
-        case ast.Subscript(value=owner, slice=index):
-            assign_item(c, evaluate(c, owner), evaluate(c, index), held)
-        case ast.Attribute():
-            raise LanguageError("an attribute cannot be assigned", "values are immutable")
-        case _ if len(_names(target)) == 1 and isinstance(target, ast.Tuple) and held in _grid(c):
-            bind_target(c, target.elts[0], held)
-        case _:
-            with c.at(target):
-                bind_target(c, target, held)
-
-
-def _grid(c: Context) -> tuple[Value, ...]:
-    """The index of a one-dimensional grid, which may also be unpacked: `i, = tw.grid(n)`."""
-    return c.grid.indices if c.grid is not None and len(c.grid.indices) == 1 else ()
-
-
-def _augment(c: Context, node: ast.AugAssign) -> None:
-    match node.target:
-        case ast.Name(id=name):
-            before = len(c.builder.instructions)
-            with c.at(node.target):
-                left = look_up(c, name)
-            held = binary(c, type(node.op), left, evaluate(c, node.value))
-            _bind(c, node.target, _named(c, held, name, before))
-        case ast.Subscript(value=owner, slice=index):
-            place, at = evaluate(c, owner), evaluate(c, index)
-            held = binary(c, type(node.op), subscript(c, place, at), evaluate(c, node.value))
-            assign_item(c, place, at, held)
-        case _:
-            raise LanguageError("an attribute cannot be assigned", "values are immutable")
 
 
 def _if(c: Context, node: ast.If, rest: list[ast.stmt], tail: bool) -> tuple[Flow, bool]:
