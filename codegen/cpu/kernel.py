@@ -20,6 +20,7 @@ from tilewright.codegen.cpu import (  # noqa: F401  (they fill the tables)
     renaming,
     report,
     scalars,
+    scaled,
 )
 from tilewright.codegen.cpu.dtypes import held_type
 from tilewright.codegen.cpu.emitter import Emitter

@@ -16,6 +16,7 @@ from tilewright.codegen.cpu.tensors import (
     is_nonnegative,
     offset_text,
 )
+from tilewright.ir.diagnostics import LanguageError
 from tilewright.ir.instructions.memory import (
     Element,
     ElementStore,
@@ -26,12 +27,18 @@ from tilewright.ir.instructions.memory import (
     Store,
     Subview,
 )
-from tilewright.ir.values import TileType, Value, shape_of
+from tilewright.ir.values import TileType, Value, shape_of, tensor_type
 
 
 @expression(Load)
 def element_of_load(nest: Nest, item: Load, index: tuple[Term, ...]) -> Term:
     """Whatever the nest's rule for loads says: memory, or an edge array."""
+    if tensor_type(item.tensor).packing is not None:
+        raise LanguageError(
+            f"{item.tensor.name or 'a packed tensor'} is packed for mma and has no elements here",
+            "contract it: tw.mma(x, codes.T, acc, scale=..., zero=...)",
+            location=item.location,
+        )
     return nest.read(nest, item.results[0], index)
 
 
@@ -145,9 +152,7 @@ def _store_rows(emitter: Emitter, item: Store, tensor: Tensor) -> None:
                     at.append(emitter.array_element(rows[axis], (index,)).text)
                 else:
                     at.append(f"{offset_text(emitter, item.offsets[axis])} + {index.text}")
-            held = emitter.tables.to_memory(
-                tensor.dtype, nest.value(item.value, nest.index).text
-            )
+            held = emitter.tables.to_memory(tensor.dtype, nest.value(item.value, nest.index).text)
             tests = " && ".join(inside_tests(tensor, [f"({c})" for c in at])) or "true"
             nest.add(f"if ({tests}) {element_text(emitter, tensor, at)} = {held};")
 
@@ -257,8 +262,12 @@ def emit_rows(emitter: Emitter, item: Rows) -> None:
     out, view = emitter.out, tensor.extents[0]
     first, count = f"{name}_low", f"{name}_extent0"
     out.line(f"const int64_t {first} = tw::least<int64_t>(tw::most<int64_t>({low}, 0), {view});")
-    out.line(f"const int64_t {count} = tw::least<int64_t>(tw::most<int64_t>({high}, {first}), {view}) - {first};")
-    out.line(f"{stored_type(tensor.dtype)}* const {name} = {tensor.pointer} + {first} * {tensor.strides[0]};")
+    out.line(
+        f"const int64_t {count} = tw::least<int64_t>(tw::most<int64_t>({high}, {first}), {view}) - {first};"
+    )
+    out.line(
+        f"{stored_type(tensor.dtype)}* const {name} = {tensor.pointer} + {first} * {tensor.strides[0]};"
+    )
     emitter.tensors[item.results[0]] = Tensor(
         name, tensor.dtype, (count, *tensor.extents[1:]), tensor.strides
     )

@@ -7,6 +7,8 @@
   instruction of the same body that walks over elements (a store, a reduction, …). A load stays
   virtual only if nothing writes memory in between.
 
+* packed weights, which only `mma.scaled` reads, and an x that only it reads: `streamed`.
+
 Everything else has an array. Values of one loop-carried variable share an array where their
 lifetimes allow (`leader` names the value whose array is used), so that an accumulator is updated
 in place. A loaded tile that only feeds `mma` has no array: it is packed from memory.
@@ -25,7 +27,7 @@ from tilewright.ir.instructions.buffer import BufferStore
 from tilewright.ir.instructions.check import Check
 from tilewright.ir.instructions.control import Break, Continue, For, If, While, Yield
 from tilewright.ir.instructions.elementwise import Binary, Cast, Compare, Fma, Select, Unary
-from tilewright.ir.instructions.matmul import Mma, MmaAsync
+from tilewright.ir.instructions.matmul import Mma, MmaAsync, MmaScaled
 from tilewright.ir.instructions.memory import Gather, Load, Rows, Scatter, Store, Subview
 from tilewright.ir.instructions.reduce import Reduce
 from tilewright.ir.instructions.shape import (
@@ -39,13 +41,14 @@ from tilewright.ir.instructions.shape import (
 )
 from tilewright.ir.instructions.sync import Pend, Wait
 from tilewright.ir.kernel import Kernel, walk
-from tilewright.ir.values import PendingType, TileType, Value, element_type, shape_of
+from tilewright.ir.values import PendingType, TileType, Value, element_type, shape_of, tensor_type
 
 COMPUTED = (Unary, Binary, Compare, Fma, Select, Cast, Load, Gather)
 RENAMED = (Full, Arange, Broadcast, Reshape, Transpose, Slice)
 ALIASES = (Wait, Pend)
 ELEMENT_ROOTS = (*COMPUTED, Store, Scatter, Reduce, Atomic, BufferStore, Item, Check)
-PRODUCTS = (Mma, MmaAsync)
+PRODUCTS = (Mma, MmaAsync, MmaScaled)
+PACKED = (Mma, MmaAsync)
 LOOPS = (For, While)
 
 
@@ -77,6 +80,7 @@ class Plan:
     forced: set[Value] = field(default_factory=set)
     virtual: set[Value] = field(default_factory=set)
     packed: set[Value] = field(default_factory=set)
+    streamed: set[Value] = field(default_factory=set)
     half: set[Value] = field(default_factory=set)
     products: dict[Value, list[tuple[str, bool]]] = field(default_factory=dict)
     leaders: dict[Value, Value] = field(default_factory=dict)
@@ -143,7 +147,7 @@ def make_plan(kernel: Kernel) -> Plan:
     plan = Plan()
     _number(plan, kernel.body)
     for item in walk(kernel.body):
-        if isinstance(item, PRODUCTS):
+        if isinstance(item, PACKED):
             for side, value in (("left", item.x), ("right", item.y)):
                 base, swapped = resolve(plan, value)
                 asked = plan.products.setdefault(base, [])
@@ -155,9 +159,26 @@ def make_plan(kernel: Kernel) -> Plan:
             plan.half.add(value)
         if isinstance(plan.definition.get(value), Load) and _feeds_products(plan, users, value):
             plan.packed.add(value)
+    for value, item in plan.definition.items():
+        if isinstance(item, Load) and _is_streamed(plan, users.get(value, []), item):
+            plan.streamed.add(value)
     _decide(plan, kernel.body)
     _share(plan, kernel.body)
     return plan
+
+
+def _is_streamed(plan: Plan, users: list[Instruction], item: Load) -> bool:
+    """Whether `mma.scaled` reads this load where it lies: packed weights, and a plain x."""
+    if tensor_type(item.tensor).packing is not None:
+        return True
+    plain = item.other is None and not any(is_tile(o) for o in item.offsets)
+    (result,) = item.results
+    if not plain or element_type_of(result) not in ("f32", "bf16", "f16") or not users:
+        return False
+    if not all(isinstance(u, MmaScaled) and u.x is result and u.y is not result for u in users):
+        return False
+    spots = [plan.position[item], *(plan.position[u] for u in users)]
+    return not any(min(spots) < write < max(spots) for write in plan.writes)
 
 
 def element_type_of(value: Value) -> str:
@@ -206,7 +227,7 @@ def _feeds_products(plan: Plan, users: dict[Value, list[Instruction]], value: Va
 
 def _only_products(users: dict[Value, list[Instruction]], value: Value) -> bool:
     return all(
-        (isinstance(user, PRODUCTS) and value is not user.acc)
+        (isinstance(user, PACKED) and value is not user.acc)
         or (isinstance(user, Transpose) and _only_products(users, user.results[0]))
         for user in users.get(value, ())
     )
@@ -270,6 +291,8 @@ def _costs_more(item: Instruction) -> bool:
 
 def _is_virtual(plan: Plan, item: Instruction) -> bool:
     (result,) = item.results
+    if result in plan.streamed:
+        return True
     if not is_tile(result) or result in plan.forced or result in plan.packed:
         return False
     roots = {use.item: use for use in plan.uses.get(result, ())}

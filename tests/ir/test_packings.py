@@ -7,7 +7,6 @@ import pytest
 
 from tilewright.ir.packings import FAMILY_PACKING, PACKINGS
 
-
 CASES = [(name, bits) for name, packing in PACKINGS.items() for bits in packing.widths]
 
 
