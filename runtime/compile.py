@@ -149,7 +149,7 @@ def _build_cpu(made: Compiled, final: Kernel, context: Context, start: float) ->
     isa = best_isa(amx=request_amx())
     source = emit_cpu(final, isa)
     emitted = time.perf_counter()
-    library = compile_cpp(source.text, name=final.name, isa=isa).load()
+    library = compile_cpp(source.text, name=final.name, isa=isa, flags=source.flags).load()
     codes = tuple(_code(p) for p in made.parameters)
     made.seconds |= {"codegen": emitted - start, "build": time.perf_counter() - emitted}
     return replace(

@@ -18,7 +18,7 @@ _RESERVED = frozenset(
     "delete do double else enum explicit export extern false float for friend goto if inline int "
     "long mutable namespace new not nullptr operator or private protected public register return "
     "short signed sizeof static struct switch template this throw true try typedef typename union "
-    "unsigned using virtual void volatile while xor tw words blocks threads launch message block "
+    "unsigned using virtual void volatile while xor tw words blocks threads launch message block at extents "
     "main linux unix I".split()
 )
 
