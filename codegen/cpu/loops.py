@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from tilewright.codegen.cpu.dtypes import array_type
-from tilewright.codegen.cpu.emitter import Emitter, tile_of
+from tilewright.codegen.cpu.emitter import EXPRESSIONS, Emitter, tile_of
 from tilewright.codegen.cpu.nest import Nest, Term
 from tilewright.codegen.cpu.places import Array
 from tilewright.codegen.cpu.rows import fill_rows
@@ -126,9 +126,20 @@ def _choose_order(
 
 
 def fill_array(emitter: Emitter, value: Value, array: Array) -> None:
-    """Compute all elements of a tile into an array."""
+    """Copy all elements of a tile into an array."""
 
     def build(nest: Nest) -> None:
         nest.add(emitter.put(array, nest.index, nest.value(value, nest.index).text))
+
+    walk_elements(emitter, array.shape, build)
+
+
+def compute_array(emitter: Emitter, value: Value) -> None:
+    """Compute all elements of a tile into its array, where it is defined."""
+    item, array = emitter.plan.definition[value], emitter.array(value)
+
+    def build(nest: Nest) -> None:
+        found = EXPRESSIONS[type(item)](nest, item, nest.index)
+        nest.add(emitter.put(array, nest.index, found.text))
 
     walk_elements(emitter, array.shape, build)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from tilewright.codegen.cpu.arithmetic import ELEMENTWISE, compute
 from tilewright.codegen.cpu.dtypes import held_type, literal
 from tilewright.codegen.cpu.emitter import Emitter, statement
-from tilewright.codegen.cpu.loops import fill_array, walk_elements
+from tilewright.codegen.cpu.loops import compute_array, walk_elements
 from tilewright.codegen.cpu.matmul import pack_operands, pack_tensor
 from tilewright.codegen.cpu.nest import Nest, Term
 from tilewright.codegen.cpu.rows import fill_rows
@@ -49,7 +49,7 @@ def emit_elementwise(emitter: Emitter, item: Instruction) -> None:
         operands = [emitter.scalar(v) for v in item.operand_values]
         emitter.define_scalar(result, compute(emitter, item, operands))
         return
-    fill_array(emitter, result, emitter.array(result))
+    compute_array(emitter, result)
     pack_operands(emitter, result)
 
 
