@@ -1,4 +1,6 @@
-"""The virtual machine: runs PTX on NumPy, with checks, a race detector and counters. No GPU, no torch needed."""
+"""The virtual machine: runs PTX on NumPy, with checks, a race detector and counters. No GPU, no
+torch needed.
+"""
 
 from __future__ import annotations
 

@@ -1,7 +1,8 @@
 """Where an access goes: the byte offsets within a space's array that an address operand stands for.
 
-A *locator* computes, for all lanes of a frame, offsets into one space. Generic addresses are told apart by their
-windows at run time; the usual case, every lane in global memory, costs one comparison.
+A *locator* computes, for all lanes of a frame, offsets into one space. Generic addresses are told
+apart by their windows at run time; the usual case, every lane in global memory, costs one
+comparison.
 """
 
 from __future__ import annotations
@@ -21,7 +22,9 @@ Locate = Callable[[], Array]
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """Lanes of one access that fall into one space: the space, offsets of all lanes, and the mask (None: all)."""
+    """Lanes of one access that fall into one space: the space, offsets of all lanes, and the mask
+    (None: all).
+    """
 
     space: str
     offsets: Array
@@ -114,11 +117,12 @@ def shared_offsets(frame: Frame, address: Array) -> Array:
     if not gang.is_cluster:
         return address + gang.shared_base[lanes]
     rank = address >> RANK_BIT
-    return (
+    found: Array = (
         gang.cluster_base[lanes]
         + np.minimum(rank, gang.cluster_blocks) * gang.segment
         + (address & ((1 << RANK_BIT) - 1))
     )
+    return found
 
 
 def _bind_cluster(frame: Frame, row: Array, offset: int) -> Locate:
@@ -126,7 +130,9 @@ def _bind_cluster(frame: Frame, row: Array, offset: int) -> Locate:
 
 
 def bind_parts(frame: Frame, address: Address, space: str) -> Callable[[Array | None], list[Part]]:
-    """The parts of an access; several only where generic addresses of one step point to several spaces."""
+    """The parts of an access; several only where generic addresses of one step point to several
+    spaces.
+    """
     space = resolve_space(frame, address, space)
     if space != "generic":
         locate = bind_locator(frame, address, space)

@@ -1,7 +1,8 @@
 """Block barriers (`bar`, `barrier.cta`) and the cluster barrier.
 
-Warps arrive; a barrier completes when its count of threads has come, without a count when every lane of the block
-that has not exited has. The common case, all lanes of the gang at once, passes without any state.
+Warps arrive; a barrier completes when its count of threads has come, without a count when every
+lane of the block that has not exited has. The common case, all lanes of the gang at once, passes
+without any state.
 """
 
 from __future__ import annotations
@@ -48,7 +49,8 @@ class BarrierState:
         self.arrived += lanes
         if self.expected is not None and self.threads() > self.expected:
             raise scheduler.fault(
-                "barrier", f"{self.threads()} threads arrive at barrier {self.key[2]}, which expects {self.expected}",
+                "barrier", f"{self.threads()} threads arrive at barrier {self.key[2]}, "
+                f"which expects {self.expected}",
                 pc, lanes,
             )  # fmt: skip
 
@@ -62,14 +64,9 @@ class BarrierState:
             missing = self.members & scheduler.alive & (self.arrived == 0)
             done = not missing.any()
         else:
-            lanes = self.members & scheduler.alive
-            partial = (self.arrived > 0).reshape(-1, 32).any(axis=1)[:, None] & lanes.reshape(
-                -1, 32
-            )
-            done = (
-                self.threads() >= self.expected
-                and not (partial.ravel() & (self.arrived == 0)).any()
-            )
+            begun: Array = np.repeat(self.arrived.reshape(-1, 32).max(axis=1) > 0, 32)
+            late = begun & self.members & scheduler.alive & (self.arrived == 0)
+            done = self.threads() >= self.expected and not late.any()
         if done:
             self.complete(scheduler)
         return done
@@ -99,15 +96,15 @@ class BarrierState:
             return ""
         gang = scheduler.gang
         lanes = np.logical_or.reduce([wait.lanes for wait in self.waits])
-        warps = sorted({gang.who(lane)[1] for lane in np.flatnonzero(lanes)[::32]})
+        warps = sorted({gang.who(lane)[1] for lane in np.flatnonzero(lanes).tolist()})
         block = gang.block_index(self.key[1]) if self.key[0] == "cta" else f"cluster {self.key[1]}"
         arrived = np.count_nonzero(self.arrived)
         expected = self.expected or int((self.members & scheduler.alive).sum())
         missing = self.members & scheduler.alive & (self.arrived == 0)
-        absent = sorted({gang.who(lane)[1] for lane in np.flatnonzero(missing)})
+        absent = sorted({gang.who(lane)[1] for lane in np.flatnonzero(missing).tolist()})
         return (
-            f"warps {warps} of block {block} wait at barrier {self.key[2]} where {arrived} of {expected} "
-            f"threads have arrived; absent: warps {absent}"
+            f"warps {warps} of block {block} wait at barrier {self.key[2]} where {arrived} of "
+            f"{expected} threads have arrived; absent: warps {absent}"
         )
 
 
@@ -163,8 +160,8 @@ def _with_shortcut(scheduler: Scheduler, frame: Frame, pc: int, slow: Terminate)
 
 
 def _arrive(
-    scheduler: Scheduler, cohort: Cohort, pc: int, operands: tuple[Array, Array | None], waits: bool,
-    finish: Any = None, truth: Array | None = None,
+    scheduler: Scheduler, cohort: Cohort, pc: int, operands: tuple[Array, Array | None],
+    waits: bool, finish: Any = None, truth: Array | None = None,
 ) -> None:  # fmt: skip
     """Arrival of a cohort, block by block and barrier by barrier."""
     gang, frame = scheduler.gang, cohort.frame
@@ -221,7 +218,7 @@ def _bind_reduction(scheduler: Scheduler, frame: Frame, pc: int, mods: list[str]
     result = scheduler.gang.frame(0, scheduler.gang.n).read(
         target, "pred" if mods[1] != "popc" else "u32"
     )
-    reduce = {"and": np.all, "or": np.any, "popc": np.count_nonzero}[mods[1]]
+    reduce: Any = {"and": np.all, "or": np.any, "popc": np.count_nonzero}[mods[1]]
 
     def terminate(cohort: Cohort) -> bool:
         truth = ~row if inverted else row.copy()

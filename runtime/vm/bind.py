@@ -1,10 +1,11 @@
-"""From instructions to closures: the table of families, and what all of them share (masks and guards).
+"""From instructions to closures: the families, and what all of them share (masks and guards).
 
 A family in `instructions/` offers a table from opcode to one of two kinds of binders:
 
-- *value* `(ins, frame, out) -> run`: `run()` computes every lane and writes the rows `out`. Masks and guards are no
-  business of the family: under a mask it is bound to temporaries and the active lanes are copied.
-- *effect* `(ins, frame) -> step`: `step(mask)` acts on the lanes of `mask` (None: all of the frame).
+- *value* `(ins, frame, out) -> run`: `run()` computes every lane and writes the rows `out`. Masks
+  and guards are no business of the family: under a mask it is bound to temporaries and the active
+  lanes are copied.
+- *effect* `(ins, frame) -> step`: `step(mask)` acts on the lanes of `mask` (None: the whole frame).
 """
 
 from __future__ import annotations
@@ -30,7 +31,10 @@ def bind_full(ins: Instruction, frame: Frame) -> Run:
     """The instruction on all lanes of the frame."""
     value = VALUES.get(ins.opcode)
     if value is not None and ins.guard is None:
-        return _checked(ins, frame, lambda: value(ins, frame, frame.destinations(ins)))
+        found: Callable[[], Any] = _checked(
+            ins, frame, lambda: value(ins, frame, frame.destinations(ins))
+        )
+        return found
     return partial(bind_masked(ins, frame), None)
 
 
@@ -47,7 +51,8 @@ def _step(ins: Instruction, frame: Frame) -> Step:
     effect = EFFECTS.get(ins.opcode)
     if effect is None:
         raise Fault("unsupported", f"instruction {ins.name}")
-    return effect(ins, frame)
+    found: Callable[[Any], Any] = effect(ins, frame)
+    return found
 
 
 def _checked(ins: Instruction, frame: Frame, bind: Callable[[], Any]) -> Any:

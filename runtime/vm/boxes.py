@@ -1,4 +1,6 @@
-"""Boxes of tensors: which global bytes a tensor copy touches, and where they lie in shared memory."""
+"""Boxes of tensors: which global bytes a tensor copy touches, and where they lie in shared
+memory.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +15,9 @@ from tilewright.runtime.vm.tensor_map import Descriptor
 
 @dataclass(frozen=True, slots=True)
 class Box:
-    """Units of `unit` bytes in the order of the box: addresses in global memory, whether inside of the tensor."""
+    """Units of `unit` bytes in the order of the box: addresses in global memory, whether inside of
+    the tensor.
+    """
 
     unit: int
     addresses: Array
@@ -29,7 +33,8 @@ class Box:
         linear = start + np.arange(len(self.addresses)) * self.unit
         if self.unit == 16:
             return swizzle(linear, span)
-        return swizzle(linear & ~15, span) | (linear & 15)
+        found: Array = swizzle(linear & ~15, span) | (linear & 15)
+        return found
 
 
 def find_box(map_: Descriptor, corner: tuple[int, ...]) -> Box:

@@ -40,7 +40,7 @@ def bind_builtin(
         return int.from_bytes(gang.local.data[start : start + size].tobytes(), "little")
 
     def printf(cohort: Cohort) -> bool:
-        for lane in np.flatnonzero(cohort.lanes):
+        for lane in np.flatnonzero(cohort.lanes).tolist():
             text = _string(gang, lane, argument(lane, 0))
             line, count = _print(gang, int(lane), text, argument(lane, 1))
             gang.launch.output.append(line)
@@ -82,7 +82,9 @@ def _string(gang: Gang, lane: int, address: int) -> str:
 
 
 def _print(gang: Gang, lane: int, text: str, buffer: int) -> tuple[str, int]:
-    """C's formatting: 4-byte integers, 8-byte doubles and longs, in a buffer with natural alignment."""
+    """C's formatting: 4-byte integers, 8-byte doubles and longs, in a buffer with natural
+    alignment.
+    """
     at, count = 0, 0
 
     def take(size: int) -> bytes:
@@ -103,7 +105,8 @@ def _print(gang: Gang, lane: int, text: str, buffer: int) -> tuple[str, int]:
         )
         spec = "%" + flags + (width or "") + (f".{precision}" if precision is not None else "")
         if kind in "eEfFgGaA":
-            return (spec + kind) % struct.unpack("<d", take(8))[0]
+            found: str = (spec + kind) % struct.unpack("<d", take(8))[0]
+            return found
         if kind == "s":
             return (spec + "s") % _string(gang, lane, int.from_bytes(take(8), "little"))
         if kind == "p":

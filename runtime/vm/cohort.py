@@ -1,4 +1,6 @@
-"""Cohorts: sets of lanes at one program counter, and the straight runs of code that they execute."""
+"""Cohorts: sets of lanes at one program counter, and the straight runs of code that they
+execute.
+"""
 
 from __future__ import annotations
 
@@ -29,7 +31,9 @@ class Cohort:
         self.set_lanes(gang, lanes)
 
     def set_lanes(self, gang: Gang, lanes: Array) -> None:
-        """Chooses the frame: the cohort's own range of whole warps where it is one, else the whole gang masked."""
+        """Chooses the frame: the cohort's own range of whole warps where it is one, else the whole
+        gang masked.
+        """
         self.lanes = lanes
         places = np.flatnonzero(lanes)
         low, high = int(places[0]) // 32 * 32, (int(places[-1]) // 32 + 1) * 32
@@ -42,13 +46,17 @@ class Cohort:
 
     @property
     def key(self) -> tuple[int, int, int]:
-        """Which cohort goes first: earlier turn, deeper call, lower program counter (so that paths meet again)."""
+        """Which cohort goes first: earlier turn, deeper call, lower program counter (so that paths
+        meet again).
+        """
         return self.turn, -len(self.stack), self.pc
 
 
 @dataclass
 class Run:
-    """Straight code from `start` up to, not with, `end`, bound to one frame, and how often warps issued it."""
+    """Straight code from `start` up to, not with, `end`, bound to one frame, and how often warps
+    issued it.
+    """
 
     start: int
     end: int

@@ -1,6 +1,8 @@
-"""Terminators: jumps, calls, returns, exits. A terminator moves its cohort on, or hands lanes to the scheduler.
+"""Terminators: jumps, calls, returns, exits. A terminator moves its cohort on, or hands lanes to
+the scheduler.
 
-`terminate(cohort)` returns True where the cohort goes on at `cohort.pc`, False where it ended, blocked or split.
+`terminate(cohort)` returns True where the cohort goes on at `cohort.pc`, False where it ended,
+blocked or split.
 """
 
 from __future__ import annotations

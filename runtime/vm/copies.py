@@ -1,7 +1,9 @@
-"""Asynchronous copies into shared memory (`cp.async`): issued, grouped by lane, completed at a seeded moment.
+"""Asynchronous copies into shared memory (`cp.async`): issued, grouped by lane, completed at a
+seeded moment.
 
-A copy may complete anywhere between its issue and the wait that covers it. `off` and `early` complete at issue,
-`late` at the wait, `all` tosses a coin at issue and another at every commit, so that a missing wait shows as stale data.
+A copy may complete anywhere between its issue and the wait that covers it. `off` and `early`
+complete at issue, `late` at the wait, `all` tosses a coin at issue and another at every commit, so
+that a missing wait shows as stale data.
 """
 
 from __future__ import annotations
@@ -19,7 +21,9 @@ if TYPE_CHECKING:
 
 @dataclass
 class Copy:
-    """One issued instruction: lanes of the gang, offsets, bytes to read (`valid`, the rest is zero), its group."""
+    """One issued instruction: lanes of the gang, offsets, bytes to read (`valid`, the rest is
+    zero), its group.
+    """
 
     lanes: Array
     target: Array
@@ -33,7 +37,9 @@ class Copy:
 
 
 class Copies:
-    """The copies of a gang in flight. Group counts are one number while all lanes commit together, else per lane."""
+    """The copies of a gang in flight. Group counts are one number while all lanes commit together,
+    else per lane.
+    """
 
     def __init__(self, gang: Gang) -> None:
         self.gang = gang
@@ -87,7 +93,9 @@ class Copies:
                     self.finish(copy)
 
     def wait(self, lanes: Array | None, allowed: int | None) -> None:
-        """Completes what the lanes wait for: all but the last `allowed` groups (None: everything)."""
+        """Completes what the lanes wait for: all but the last `allowed` groups (None:
+        everything).
+        """
         kept = []
         for copy in self.pending:
             chosen = self._covered(copy, lanes, allowed)

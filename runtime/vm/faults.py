@@ -11,7 +11,9 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where something happened: the PTX line with its text, and the source line that `.loc` gave."""
+    """Where something happened: the PTX line with its text, and the source line that `.loc`
+    gave.
+    """
 
     line: int
     text: str
@@ -25,9 +27,10 @@ class Place:
 class Fault(Exception):
     """A kernel did what hardware would refuse or leave undefined, or used what the machine lacks.
 
-    `kind` is a short stable name (`out of bounds`, `misaligned`, `deadlock`, …); `place` the instruction;
-    `block` the block's coordinates; `warp` the warp within it; `lanes` the lanes within the warp; `address`
-    the first offending address. `report` is what the run had found until then (None before it began).
+    `kind` is a short stable name (`out of bounds`, `misaligned`, `deadlock`, …); `place` the
+    instruction; `block` the block's coordinates; `warp` the warp within it; `lanes` the lanes
+    within the warp; `address` the first offending address. `report` is what the run had found until
+    then (None before it began).
     """
 
     def __init__(

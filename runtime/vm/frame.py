@@ -1,8 +1,9 @@
 """The register file of a gang of blocks, and frames: ranges of its lanes that code is bound to.
 
-Every register is one contiguous row over the lanes. A *frame* is a range of whole warps; binding an instruction to a
-frame resolves all its operands to slices of rows once, so that executing it is only NumPy calls. Code is bound per
-frame on first use: the whole gang's frame serves ordinary kernels, smaller frames serve warps with roles.
+Every register is one contiguous row over the lanes. A *frame* is a range of whole warps; binding an
+instruction to a frame resolves all its operands to slices of rows once, so that executing it is
+only NumPy calls. Code is bound per frame on first use: the whole gang's frame serves ordinary
+kernels, smaller frames serve warps with roles.
 """
 
 from __future__ import annotations
@@ -43,7 +44,8 @@ DTYPES: dict[str, Any] = {
     "b16": np.uint16, "u16": np.uint16, "s16": np.int16, "f16": np.float16, "bf16": np.uint16,
     "e4m3x2": np.uint16, "e5m2x2": np.uint16,
     "b32": np.uint32, "u32": np.uint32, "s32": np.int32, "f32": np.float32,
-    "f16x2": np.uint32, "bf16x2": np.uint32, "tf32": np.uint32, "u16x2": np.uint32, "s16x2": np.uint32,
+    "f16x2": np.uint32, "bf16x2": np.uint32, "tf32": np.uint32,
+    "u16x2": np.uint32, "s16x2": np.uint32,
     "b64": np.uint64, "u64": np.uint64, "s64": np.int64, "f64": np.float64, "f32x2": np.uint64,
     "b128": np.complex128,
 }  # fmt: skip
@@ -142,7 +144,8 @@ def view_as(row: Array, kind: str, operand: Operand) -> Array:
         raise Fault("unsupported", f"{operand!r} is read as {kind}")
     ratio = row.dtype.itemsize // dtype.itemsize
     seen = row.view(dtype)
-    return seen[::ratio] if ratio > 1 else seen
+    found: Array = seen[::ratio] if ratio > 1 else seen
+    return found
 
 
 def immediate(operand: Immediate, kind: str) -> Any:

@@ -1,7 +1,8 @@
 """A gang: the blocks that execute together, as one long row of lanes.
 
-All blocks of a cluster share a gang; ordinary blocks are ganged too, because a NumPy step over four blocks costs
-little more than over one. Lanes are numbered block by block, each block padded to whole warps.
+All blocks of a cluster share a gang; ordinary blocks are ganged too, because a NumPy step over four
+blocks costs little more than over one. Lanes are numbered block by block, each block padded to
+whole warps.
 """
 
 from __future__ import annotations
@@ -74,7 +75,7 @@ class Gang:
         self.local_base: Array = np.arange(self.n, dtype=np.int64) * self.local_size
         self.cluster_blocks = int(np.prod(launch.cluster))
         self.is_cluster = self.cluster_blocks > 1
-        # Physical shared byte = base + offset; in a cluster the base of rank 0 is looked up by rank.
+        # Physical shared byte = base + offset; in a cluster the address holds the block's rank.
         self.shared_base: Array = self.lane_block.astype(np.int64) * self.segment
         self.rank: Array = self.lane_block % self.cluster_blocks
         self.cluster_base: Array = (self.lane_block - self.rank).astype(np.int64) * self.segment
@@ -135,11 +136,13 @@ class Gang:
             "%tid.x": within % x, "%tid.y": within // x % y, "%tid.z": within // (x * y),
             "%laneid": lane, "%warpid": within // 32, "%nwarpid": self.block_lanes // 32,
             "%smid": self.lane_block, "%nsmid": 132, "%gridid": 0,
-            "%lanemask_eq": 1 << lane, "%lanemask_lt": (1 << lane) - 1, "%lanemask_le": (2 << lane) - 1,
-            "%lanemask_gt": 0xFFFFFFFF & ~((2 << lane) - 1), "%lanemask_ge": 0xFFFFFFFF & ~((1 << lane) - 1),
+            "%lanemask_eq": 1 << lane, "%lanemask_lt": (1 << lane) - 1,
+            "%lanemask_le": (2 << lane) - 1, "%lanemask_gt": 0xFFFFFFFF & ~((2 << lane) - 1),
+            "%lanemask_ge": 0xFFFFFFFF & ~((1 << lane) - 1),
             "%cluster_ctarank": self.rank, "%cluster_nctarank": self.cluster_blocks,
             "%is_explicit_cluster": int(self.is_cluster),
-            "%dynamic_smem_size": launch.dynamic_shared, "%total_smem_size": launch.shared_end - SHARED_START,
+            "%dynamic_smem_size": launch.dynamic_shared,
+            "%total_smem_size": launch.shared_end - SHARED_START,
             "%aggr_smem_size": launch.shared_end - SHARED_START,
         }  # fmt: skip
         for axis, name in enumerate(_AXES):

@@ -1,7 +1,8 @@
 """One launch: arguments into the arena, the gangs one after another, results back.
 
-Arguments are copied into the virtual machine's own address space, each as its own allocation with red zones; arrays
-that overlap share one. When the kernel ends without a fault, writable ones are copied back.
+Arguments are copied into the virtual machine's own address space, each as its own allocation with
+red zones; arrays that overlap share one. When the kernel ends without a fault, writable ones are
+copied back.
 """
 
 from __future__ import annotations
@@ -93,10 +94,11 @@ def run(
 ) -> Report:
     """Runs the entry of a PTX text on NumPy, changing array arguments in place.
 
-    `args`, in order: NumPy arrays or CPU torch tensors (device pointers), ints and floats (as the parameter declares
-    them), `TensorMap`s and `bytes` (by-value structs). `shared` is the dynamic shared memory in bytes. `checks` is
-    `all`, `off`, or `late`/`early`, which are `all` with asynchronous work completed as late or early as is legal.
-    Raises `Fault`; the arguments then keep their contents.
+    `args`, in order: NumPy arrays or CPU torch tensors (device pointers), ints and floats (as the
+    parameter declares them), `TensorMap`s and `bytes` (by-value structs). `shared` is the dynamic
+    shared memory in bytes. `checks` is `all`, `off`, or `late`/`early`, which are `all` with
+    asynchronous work completed as late or early as is legal. Raises `Fault`; the arguments then
+    keep their contents.
     """
     if checks not in CHECKS:
         raise ValueError(f"checks={checks!r}; choose one of {', '.join(CHECKS)}")
@@ -166,7 +168,7 @@ def _place_variables(launch: Launch) -> None:
     program = launch.program
     entry = {p.name for p in program.entry.params}
     shared_at, local_at, dynamic = SHARED_START, 0, []
-    used = {name for name in _used_names(program)}
+    used = _used_names(program)
     module = [v for v in program.module.variables.values() if v.space != "shared" or v.name in used]
     for variable in (*module, *program.variables.values()):
         if variable.space == "shared" and variable.is_extern:
@@ -257,7 +259,9 @@ def _place_arguments(launch: Launch, args: list[Any]) -> list[Host]:
 
 def _owner(memories: list[Any], start: int, size: int) -> int:
     """The first argument whose memory a host range holds."""
-    return next(i for i, a in enumerate(memories) if _is_array(a) and start <= _pointer(a) <= start + size)
+    return next(
+        i for i, a in enumerate(memories) if _is_array(a) and start <= _pointer(a) <= start + size
+    )
 
 
 def _place_parameters(launch: Launch) -> Allocation:
@@ -300,7 +304,9 @@ def _span(value: Any) -> tuple[int, int, bool]:
 def _host_bytes(host: Host) -> Array:
     if not host.size:
         return np.empty(0, np.uint8)
-    return np.frombuffer((ctypes.c_uint8 * host.size).from_address(host.start), np.uint8)
+    raw = (ctypes.c_uint8 * host.size).from_address(host.start)
+    found: Array = np.frombuffer(memoryview(raw), np.uint8)
+    return found
 
 
 def _encode(launch: Launch, param: Variable, value: Any, hosts: list[Host]) -> bytes:
@@ -315,7 +321,9 @@ def _encode(launch: Launch, param: Variable, value: Any, hosts: list[Host]) -> b
         return struct.pack("<Q", address)
     if isinstance(value, TensorMap):
         if param.size != SIZE:
-            raise Fault("launch", f"parameter {name} has {param.size} bytes; a tensor map has {SIZE}")
+            raise Fault(
+                "launch", f"parameter {name} has {param.size} bytes; a tensor map has {SIZE}"
+            )
         return value.encode_descriptor(_device_address(value.tensor, hosts))
     if isinstance(value, (bytes, bytearray)):
         if len(value) != param.size:

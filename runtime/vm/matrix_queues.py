@@ -1,4 +1,6 @@
-"""wgmma work in flight: per warpgroup, in order, done between its issue and the wait that covers its group."""
+"""wgmma work in flight: per warpgroup, in order, done between its issue and the wait that covers
+its group.
+"""
 
 from __future__ import annotations
 

@@ -1,8 +1,9 @@
-"""mbarrier objects: 8 bytes of real shared memory each, and who is ordered behind whom through them.
+"""mbarrier objects: 8 bytes of real shared memory each, and who is ordered behind whom through
+them.
 
-The 64 bits are ours: phase (bit 63), transaction bytes (bits 40 to 62, biased), pending and expected arrivals (20 bits
-each). A phase completes when nothing is pending and all announced bytes have arrived; then the phase flips and the
-pending count starts anew.
+The 64 bits are ours: phase (bit 63), transaction bytes (bits 40 to 62, biased), pending and
+expected arrivals (20 bits each). A phase completes when nothing is pending and all announced bytes
+have arrived; then the phase flips and the pending count starts anew.
 """
 
 from __future__ import annotations
@@ -20,12 +21,16 @@ if TYPE_CHECKING:
 
 _COUNT = (1 << 20) - 1
 _BIAS = 1 << 22
-IDLE_POLLS = 20_000  # failed polls without any event in between: nobody is left to complete the phase
+IDLE_POLLS = (
+    20_000  # failed polls without any event in between: nobody is left to complete the phase
+)
 
 
 @dataclass
 class Order:
-    """What a barrier's arrivals of the current phase know, and what its completed phases passed on."""
+    """What a barrier's arrivals of the current phase know, and what its completed phases passed
+    on.
+    """
 
     arriving: Array | None = None
     completed: Array | None = None
@@ -51,7 +56,9 @@ class Mbarriers:
         self.idle = 0
 
     def order(self, place: int) -> Order:
-        """The clocks of a barrier; each has an agent of its own for the copies that complete there."""
+        """The clocks of a barrier; each has an agent of its own for the copies that complete
+        there.
+        """
         found = self.orders.get(place)
         if found is None:
             found = self.orders[place] = Order(slot=len(self.orders))
@@ -64,7 +71,12 @@ class Mbarriers:
         if place not in self.valid:
             raise Fault("mbarrier", "the mbarrier is not initialised")
         word = int(self.gang.shared.views[8][place >> 3])
-        return word >> 63, (word >> 40 & ((1 << 23) - 1)) - _BIAS, word >> 20 & _COUNT, word & _COUNT
+        return (
+            word >> 63,
+            (word >> 40 & ((1 << 23) - 1)) - _BIAS,
+            word >> 20 & _COUNT,
+            word & _COUNT,
+        )
 
     def write(self, place: int, phase: int, tx: int, pending: int, expected: int) -> None:
         """Stores the state."""
@@ -94,16 +106,16 @@ class Mbarriers:
         self.gang.events += 1
 
     def arrive(self, place: int, count: int, *, tx: int = 0, drop: bool = False) -> int:
-        """Announces `tx` bytes, then arrives `count` times; returns the phase that the arrival belongs to."""
+        """Announces `tx` bytes, then arrives `count` times; returns the phase that the arrival
+        belongs to.
+        """
         phase, bytes_, pending, expected = self.read(place)
         if count > pending:
             raise Fault(
                 "mbarrier",
                 f"{count} arrivals, but the phase expects only {pending} more of {expected}",
             )
-        self._settle(
-            place, phase, bytes_ + tx, pending - count, expected - (count if drop else 0)
-        )
+        self._settle(place, phase, bytes_ + tx, pending - count, expected - (count if drop else 0))
         return phase
 
     def add_pending(self, place: int, count: int) -> None:
@@ -144,6 +156,6 @@ class Mbarriers:
         phase, tx, pending, expected = self.read(place)
         segment = self.gang.segment
         return (
-            f"mbarrier at shared {place % segment:#x} in phase {phase}: {pending} of {expected} arrivals "
-            f"and {tx} bytes are outstanding"
+            f"mbarrier at shared {place % segment:#x} in phase {phase}: {pending} of {expected} "
+            f"arrivals and {tx} bytes are outstanding"
         )

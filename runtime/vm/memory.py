@@ -1,9 +1,11 @@
-"""Address spaces: the global arena with one allocation per argument, shared segments, per-lane local memory.
+"""Address spaces: the global arena with one allocation per argument, shared segments, per-lane
+local memory.
 
-Virtual addresses. Global memory starts at `GLOBAL`; every allocation is followed by a red zone, so that an index
-which runs off an array never lands in the next one. Generic addresses of shared and local memory have windows of
-their own (`SHARED`, `LOCAL`), far below. All bytes of one space lie in one NumPy array, seen through views of 1 to 16
-bytes, so that an access of all lanes is one gather or scatter.
+Virtual addresses. Global memory starts at `GLOBAL`; every allocation is followed by a red zone, so
+that an index which runs off an array never lands in the next one. Generic addresses of shared and
+local memory have windows of their own (`SHARED`, `LOCAL`), far below. All bytes of one space lie in
+one NumPy array, seen through views of 1 to 16 bytes, so that an access of all lanes is one gather
+or scatter.
 """
 
 from __future__ import annotations
@@ -18,7 +20,7 @@ GLOBAL = 0x7000_0000_0000
 SHARED = 1 << 40
 LOCAL = 2 << 40
 RED_ZONE = 4096
-SHARED_START = 1024  # the first bytes of shared memory stay unused, as on sm_90, so that 0 is never a valid address
+SHARED_START = 1024  # unused first bytes, as on sm_90, so that 0 is never a valid address
 RANK_BIT = 24  # shared addresses of a cluster: block rank above, offset below
 
 Array = np.ndarray[Any, Any]
@@ -82,7 +84,9 @@ class Arena:
         return self.allocations[index] if index >= 0 else None
 
     def holds(self, low: int, high: int) -> Allocation | None:
-        """The one allocation that holds the offsets `low` up to, not with, `high`, if there is one."""
+        """The one allocation that holds the offsets `low` up to, not with, `high`, if there is
+        one.
+        """
         index = bisect_right(self.starts, low) - 1
         if index < 0:
             return None

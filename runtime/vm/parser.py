@@ -1,7 +1,7 @@
 """PTX text → `Module` (ISA up to 9.0, as NVRTC 13 emits it and as people write it by hand).
 
-One pass over the tokens. Scopes are resolved here: a register or variable declared in braces gets a name of its
-own, so that everything behind the parser sees flat functions.
+One pass over the tokens. Scopes are resolved here: a register or variable declared in braces gets a
+name of its own, so that everything behind the parser sees flat functions.
 """
 
 from __future__ import annotations
@@ -32,9 +32,10 @@ from tilewright.runtime.vm.tokens import Token, tokenize
 _SPACES = (".global", ".const", ".shared", ".local", ".param")
 _LINKAGE = (".visible", ".extern", ".weak", ".common")
 _SPECIALS = (
-    "%tid %ntid %ctaid %nctaid %laneid %warpid %nwarpid %smid %nsmid %gridid %clock %clock64 %clock_hi "
-    "%lanemask_eq %lanemask_le %lanemask_lt %lanemask_ge %lanemask_gt %globaltimer %globaltimer_lo "
-    "%globaltimer_hi %clusterid %nclusterid %cluster_ctaid %cluster_nctaid %cluster_ctarank "
+    "%tid %ntid %ctaid %nctaid %laneid %warpid %nwarpid %smid %nsmid %gridid "
+    "%clock %clock64 %clock_hi %lanemask_eq %lanemask_le %lanemask_lt %lanemask_ge "
+    "%lanemask_gt %globaltimer %globaltimer_lo %globaltimer_hi %clusterid "
+    "%nclusterid %cluster_ctaid %cluster_nctaid %cluster_ctarank "
     "%cluster_nctarank %is_explicit_cluster %dynamic_smem_size %total_smem_size %aggr_smem_size"
 ).split()
 
@@ -180,7 +181,9 @@ class _Parser:
             self.fail(f"unknown directive {token.text!r}")
 
     def variable(self, *, is_extern: bool = False, rename: bool = False) -> Variable:
-        """`.space [.align N] .type name[dims] [= init]` up to, and with, its `;` where there is one."""
+        """`.space [.align N] .type name[dims] [= init]` up to, and with, its `;` where there is
+        one.
+        """
         space = self.take().text[1:].split("::")[0]
         align, element, vector = 0, "", 1
         while self.peek().startswith("."):
@@ -199,7 +202,8 @@ class _Parser:
             is_array = True
             size = 0 if self.peek() == "]" else size * self.integer()
             self.expect("]")
-        initial, pointers = b"", ()
+        initial: bytes = b""
+        pointers: tuple[tuple[int, str], ...] = ()
         if self.accept("="):
             initial, pointers = self.initializer(unit, element)
             size = max(size, len(initial))
@@ -357,7 +361,9 @@ class _Parser:
             body.labels[str(found)] = len(body.instructions)
 
     def declare_labels(self) -> None:
-        """Renames the labels of the scope that just opened: inlined assembly repeats them, and jumps forward."""
+        """Renames the labels of the scope that just opened: inlined assembly repeats them, and
+        jumps forward.
+        """
         depth, at = 1, self.at
         while depth and self.tokens[at].kind != "end":
             text = self.tokens[at].text

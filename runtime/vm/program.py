@@ -1,7 +1,8 @@
 """The linked program: the functions that an entry reaches, flattened into one list of instructions.
 
-Registers get rows of the register file here. Registers that stand together in a vector operand (the fragments of
-matrix instructions, wide loads) get neighbouring rows, so that one NumPy copy moves all of them.
+Registers get rows of the register file here. Registers that stand together in a vector operand (the
+fragments of matrix instructions, wide loads) get neighbouring rows, so that one NumPy copy moves
+all of them.
 """
 
 from __future__ import annotations
@@ -31,7 +32,9 @@ _JUMPS = ("bra", "brx", "call", "ret", "exit", "bar", "barrier")
 
 
 def is_control(ins: Instruction) -> bool:
-    """Whether the instruction ends a straight run of code (a jump, a return, or a barrier that may block)."""
+    """Whether the instruction ends a straight run of code (a jump, a return, or a barrier that may
+    block).
+    """
     return ins.opcode in _JUMPS and ins.mods[:2] != ("warp", "sync")
 
 
@@ -139,7 +142,7 @@ def _append(program: Program, function: Function) -> None:
         if is_control(ins):
             program.leaders.add(start + index + 1)
     program.instructions.extend(function.instructions)
-    # A function may fall off its end: give it the return that the hardware's end of program would be.
+    # A function may fall off its end: give it the return that the end of the program would be.
     program.instructions.append(
         Instruction(
             "ret",

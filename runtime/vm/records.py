@@ -1,8 +1,8 @@
 """What a PTX file says, as frozen records.
 
-The parser (`parser.py`) makes them, the linker (`program.py`) joins the functions of a file into one list of
-instructions, and the families in `instructions/` turn each instruction into NumPy closures. Registers and
-variables are already renamed so that braces (scopes) no longer matter.
+The parser (`parser.py`) makes them, the linker (`program.py`) joins the functions of a file into
+one list of instructions, and the families in `instructions/` turn each instruction into NumPy
+closures. Registers and variables are already renamed so that braces (scopes) no longer matter.
 """
 
 from __future__ import annotations
@@ -95,7 +95,9 @@ Operand = Register | Special | Immediate | Symbol | Vector | Pair | Inverted | A
 
 @dataclass(frozen=True, slots=True)
 class Instruction:
-    """One instruction: `opcode` and its dotted `mods`, operands, guard predicate, PTX line, source place."""
+    """One instruction: `opcode` and its dotted `mods`, operands, guard predicate, PTX line, source
+    place.
+    """
 
     opcode: str
     mods: tuple[str, ...]
@@ -113,7 +115,9 @@ class Instruction:
 
 @dataclass(frozen=True, slots=True)
 class Variable:
-    """A variable or parameter: its state space, bytes, and the initial value with its relocations."""
+    """A variable or parameter: its state space, bytes, and the initial value with its
+    relocations.
+    """
 
     name: str
     space: str

@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 class Report:
     """The result of `run`.
 
-    `steps`: NumPy steps executed. `counters`: a nested dict (see `to_json`). `races` and `warnings`: lists. `output`:
-    lines that the kernel printed.
+    `steps`: NumPy steps executed. `counters`: a nested dict (see `to_json`). `races` and
+    `warnings`: lists. `output`: lines that the kernel printed.
     """
 
     def __init__(self, launch: Launch) -> None:
@@ -129,12 +129,11 @@ class Report:
 
     def _traffic_lines(self) -> list[str]:
         g, s = self.counters["global"], self.counters["shared"]
-        lines = [
-            f"  global: {g['requests']:,} requests, {g['sectors']:,} sectors, {g['bytes']:,} bytes, "
-            f"efficiency {g['efficiency']:.0%}",
-            f"  shared: {s['requests']:,} requests, {s['wavefronts']:,} wavefronts, "
-            f"{s['bank_conflicts']:,} of them bank conflicts",
-        ]
+        lines = []
+        for name, part in (("global", g), ("shared", s)):
+            text = ", ".join(f"{part[k]:,} {k.replace('_', ' ')}" for k in _SHOWN[name])
+            lines.append(f"  {name}: {text}")
+        lines[0] += f", efficiency {g['efficiency']:.0%}"
         worst = [r for r in self.counters["lines"] if r["bank_conflicts"] or r["efficiency"] < 0.5]
         for record in sorted(worst, key=lambda r: r["efficiency"])[:8]:
             lines.append(
@@ -143,6 +142,10 @@ class Report:
         return lines
 
 
+_SHOWN = {
+    "global": ("requests", "sectors", "bytes"),
+    "shared": ("requests", "wavefronts", "bank_conflicts"),
+}
 _CLASSES = {
     "memory": "ld ldu st atom red ldmatrix stmatrix prefetch".split(),
     "async": ["cp"],

@@ -1,7 +1,9 @@
-"""Exact floating-point building blocks: error-free sums and products, rounding to odd, directed rounding.
+"""Exact floating-point building blocks: error-free sums and products, rounding to odd, directed
+rounding.
 
-A value that is exact as `s + e` (both float64) is rounded correctly to any narrower type by first rounding it to
-odd in 53 bits: a sticky last bit never lies on a tie of a format with at most 51 bits.
+A value that is exact as `s + e` (both float64) is rounded correctly to any narrower type by first
+rounding it to odd in 53 bits: a sticky last bit never lies on a tie of a format with at most 51
+bits.
 """
 
 from __future__ import annotations
@@ -74,7 +76,9 @@ def directed(s: Array, e: Array, mode: str) -> Array:
 
 
 def fma64(a: Array, b: Array, c: Array) -> Array:
-    """Fused multiply-add of float64, correctly rounded (Boldo and Melquiond; rationals for extreme exponents)."""
+    """Fused multiply-add of float64, correctly rounded (Boldo and Melquiond; rationals for extreme
+    exponents).
+    """
     p, q = two_product(a, b)
     t, u = two_sum(c, q)
     v, w = two_sum(p, t)

@@ -1,8 +1,9 @@
-"""Runs a gang to its end: picks cohorts, executes straight runs, splits, merges, blocks and finds deadlocks.
+"""Runs a gang to its end: picks cohorts, executes straight runs, splits, merges, blocks and finds
+deadlocks.
 
-The cohort with the lowest program counter goes first, which makes divergent paths meet again at the join. A
-cohort that jumps back many times while others could run gives way (`turn`), so spinning lanes never starve those
-that they wait for.
+The cohort with the lowest program counter goes first, which makes divergent paths meet again at the
+join. A cohort that jumps back many times while others could run gives way (`turn`), so spinning
+lanes never starve those that they wait for.
 """
 
 from __future__ import annotations
@@ -112,7 +113,9 @@ class Scheduler:
         return True
 
     def regroup(self, cohort: Cohort, pc: int, ready: Array) -> None:
-        """Lanes in `ready` go on at `pc`; the others wait there for the missing lanes of their warps."""
+        """Lanes in `ready` go on at `pc`; the others wait there for the missing lanes of their
+        warps.
+        """
         full = np.zeros(self.gang.n, np.bool_)
         full[cohort.frame.low : cohort.frame.high] = ready
         self.add(full, pc, cohort.stack, cohort.turn)
@@ -128,7 +131,9 @@ class Scheduler:
             self.parked.append(Cohort(self.gang, late, pc, cohort.stack, cohort.turn))
 
     def unpark(self) -> None:
-        """Nothing else can run: lanes parked at equal barriers of one warp meet; else they diverged for good."""
+        """Nothing else can run: lanes parked at equal barriers of one warp meet; else they diverged
+        for good.
+        """
         merged: dict[tuple[int, Stack], Array] = {}
         for cohort in self.parked:
             place = (cohort.pc, cohort.stack)

@@ -1,4 +1,6 @@
-"""The xor swizzles of shared memory: 16-byte chunks permuted within 128-byte rows by the row's number."""
+"""The xor swizzles of shared memory: 16-byte chunks permuted within 128-byte rows by the row's
+number.
+"""
 
 from __future__ import annotations
 

@@ -1,14 +1,15 @@
 """TMA descriptors: how a box of a tensor of rank 1 to 5 lies in global memory.
 
-Passed by value a descriptor is 128 bytes. Their layout here is ours (the hardware's is not documented), little-endian:
-magic, rank, bytes per element, element kind, swizzle, interleave, fill; base address; extents; strides in bytes of the
-outer axes; box; element strides. Axes are stored innermost first, as in the driver's interface.
+Passed by value a descriptor is 128 bytes. Their layout here is ours (the hardware's is not
+documented), little-endian: magic, rank, bytes per element, element kind, swizzle, interleave, fill;
+base address; extents; strides in bytes of the outer axes; box; element strides. Axes are stored
+innermost first, as in the driver's interface.
 """
 
 from __future__ import annotations
 
 import struct
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -22,7 +23,9 @@ SIZE = 128
 
 @dataclass(frozen=True, slots=True)
 class Descriptor:
-    """A decoded descriptor; tuples are innermost axis first, `strides[0]` is the element's bytes."""
+    """A decoded descriptor; tuples are innermost axis first, `strides[0]` is the element's
+    bytes.
+    """
 
     rank: int
     item: int
@@ -43,15 +46,18 @@ class Descriptor:
             return (*values, *(1,) * (5 - len(values)))
 
         raw = struct.pack(
-            _FORMAT, MAGIC, self.rank, self.item, self.kind, self.swizzle, self.interleave, self.fill,
-            self.address, *five(self.extents), *five(self.strides), *five(self.box), *five(self.steps),
+            _FORMAT, MAGIC, self.rank, self.item, self.kind, self.swizzle, self.interleave,
+            self.fill, self.address, *five(self.extents), *five(self.strides), *five(self.box),
+            *five(self.steps),
         )  # fmt: skip
         return raw.ljust(SIZE, b"\0")
 
 
 def decode(raw: bytes) -> Descriptor:
     """Reads a descriptor; anything else than one is a fault."""
-    magic, rank, item, kind, swizzle, interleave, fill, address, *rest = struct.unpack_from(_FORMAT, raw)
+    magic, rank, item, kind, swizzle, interleave, fill, address, *rest = struct.unpack_from(
+        _FORMAT, raw
+    )
     if magic != MAGIC or not 1 <= rank <= 5:
         raise Fault("tensor map", "the address does not hold a tensor map")
     parts = [tuple(rest[5 * i : 5 * i + rank]) for i in range(4)]
@@ -61,8 +67,8 @@ def decode(raw: bytes) -> Descriptor:
 class TensorMap:
     """A descriptor of `tensor` (NumPy array or CPU torch tensor) for boxes of extents `box`.
 
-    `box` and `element_strides` are in the tensor's own axis order. `swizzle` is 0, 32, 64 or 128 bytes, `fill` is
-    `zeros` or `nan` for elements outside of the tensor.
+    `box` and `element_strides` are in the tensor's own axis order. `swizzle` is 0, 32, 64 or 128
+    bytes, `fill` is `zeros` or `nan` for elements outside of the tensor.
     """
 
     def __init__(
@@ -78,7 +84,9 @@ class TensorMap:
         if interleave:
             raise ValueError("interleaved (im2col) tensor maps are not supported; use tile mode")
         if swizzle not in (0, 32, 64, 128) or fill not in ("zeros", "nan"):
-            raise ValueError(f"swizzle={swizzle}, fill={fill!r}: 0, 32, 64 or 128, and zeros or nan")
+            raise ValueError(
+                f"swizzle={swizzle}, fill={fill!r}: 0, 32, 64 or 128, and zeros or nan"
+            )
         if strides[-1] != item:
             raise ValueError("the last axis must be contiguous")
         if any(s % 16 for s in strides[:-1]):
@@ -88,18 +96,18 @@ class TensorMap:
         inner = box[-1] * item
         if inner % 16 or (swizzle and inner > swizzle):
             raise ValueError(
-                f"the box has {inner} bytes along the last axis; a multiple of 16, at most the swizzle"
+                f"the box has {inner} bytes along the last axis: not a multiple of 16, or more "
+                f"than the swizzle"
             )
         steps = element_strides or (1,) * rank
-        self.parts = (
-            rank, item, int(_is_float(tensor)), swizzle, interleave, int(fill == "nan"),
+        self.descriptor = Descriptor(
+            rank, item, int(_is_float(tensor)), swizzle, interleave, int(fill == "nan"), 0,
             shape[::-1], tuple(strides[::-1]), tuple(box[::-1]), tuple(steps[::-1]),
         )  # fmt: skip
 
     def encode_descriptor(self, address: int) -> bytes:
         """The 128 bytes, for the tensor at a device address."""
-        *head, extents, strides, box, steps = self.parts
-        return Descriptor(*head, address, extents, strides, box, steps).encode()
+        return replace(self.descriptor, address=address).encode()
 
 
 def _layout(tensor: Any) -> tuple[int, list[int]]:
@@ -111,4 +119,8 @@ def _layout(tensor: Any) -> tuple[int, list[int]]:
 
 
 def _is_float(tensor: Any) -> bool:
-    return tensor.dtype.kind == "f" if isinstance(tensor, np.ndarray) else bool(tensor.is_floating_point())
+    return (
+        tensor.dtype.kind == "f"
+        if isinstance(tensor, np.ndarray)
+        else bool(tensor.is_floating_point())
+    )

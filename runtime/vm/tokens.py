@@ -1,7 +1,7 @@
 """PTX text → tokens, by one regular expression.
 
-Dotted names (`ld.shared::cta.v4.u32`, `%tid.x`, `$L__BB0_1`) are single tokens; comments vanish but lines keep
-their numbers, which faults and race reports print.
+Dotted names (`ld.shared::cta.v4.u32`, `%tid.x`, `$L__BB0_1`) are single tokens; comments vanish but
+lines keep their numbers, which faults and race reports print.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Bulk asynchronous copies in flight: those that complete on an mbarrier and those of bulk groups.
 
-A transfer may act anywhere between its issue and what waits for it. `off` and `early` act at issue, `late` only when a
-waiter polls (or the kernel ends), `all` at seeded moments in between. Transfers of one barrier, and of one lane's
-groups, act in order.
+A transfer may act anywhere between its issue and what waits for it. `off` and `early` act at issue,
+`late` only when a waiter polls (or the kernel ends), `all` at seeded moments in between. Transfers
+of one barrier, and of one lane's groups, act in order.
 """
 
 from __future__ import annotations
@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
-
 
 if TYPE_CHECKING:
     from tilewright.runtime.vm.gang import Gang
@@ -116,5 +115,3 @@ class Transfers:
             transfer.take()
             transfer.write(transfer.data)
         self.pending.clear()
-
-

@@ -59,7 +59,9 @@ def test_bank_conflicts_of_single_words(compile_ptx: Compile, stride: int, waves
     np.testing.assert_array_equal(o, np.arange(32) * stride)
 
 
-@pytest.mark.parametrize(("row", "waves"), [(16, 4), (32, 8), (64, 16), (128, 32), (144, 4), (80, 4)])
+@pytest.mark.parametrize(
+    ("row", "waves"), [(16, 4), (32, 8), (64, 16), (128, 32), (144, 4), (80, 4)]
+)
 def test_wavefronts_of_matrix_rows(row: int, waves: int) -> None:
     """ldmatrix.x4: four phases of eight 16-byte rows; rows 128 bytes apart share their banks."""
     text = f""".version 9.0
@@ -83,7 +85,11 @@ def test_wavefronts_of_matrix_rows(row: int, waves: int) -> None:
 def test_the_swizzled_matmul_has_no_conflicts_and_counts_its_work(
     compile_ptx: Compile, matmul_source: str
 ) -> None:
-    a, b, c = np.zeros((64, 128), np.uint16), np.zeros((64, 128), np.uint16), np.zeros((64, 64), "f")
+    a, b, c = (
+        np.zeros((64, 128), np.uint16),
+        np.zeros((64, 128), np.uint16),
+        np.zeros((64, 64), "f"),
+    )
     report = vm.run(
         compile_ptx(matmul_source), "matmul", 1, 256, [a, b, c, 64, 64, 128], shared=24576
     )

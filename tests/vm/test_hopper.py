@@ -15,7 +15,9 @@ SOURCE = Path(__file__).with_name("hopper.cu").read_text()
 SHARED = 3 * (128 + 64) * 64 * 2 + 128 * 64 * 4 + 1024
 
 
-def run_gemm(ptx: str, m: int = 128, n: int = 64, k: int = 320, **options: object) -> tuple[vm.Report, bool]:
+def run_gemm(
+    ptx: str, m: int = 128, n: int = 64, k: int = 320, **options: object
+) -> tuple[vm.Report, bool]:
     rng = np.random.default_rng()
     a, b = rng.integers(-8, 9, (m, k)), rng.integers(-8, 9, (n, k))
     bits = [(x.astype("f").view(np.uint32) >> 16).astype(np.uint16) for x in (a, b)]
@@ -70,7 +72,11 @@ def test_each_missing_synchronization_is_named(
 @pytest.mark.parametrize(
     ("old", "new", "clue"),
     [
-        ("wait(full + 8 * s, i / STAGES & 1)", "wait(full + 8 * s, i / STAGES & 1 ^ 1)", "mbarrier"),
+        (
+            "wait(full + 8 * s, i / STAGES & 1)",
+            "wait(full + 8 * s, i / STAGES & 1 ^ 1)",
+            "mbarrier",
+        ),
         ("if (threadIdx.x % 128 == 0) arrive(empty + 8 * s);", "", "deadlock"),
         ("expect(full + 8 * s, STAGE_BYTES)", "expect(full + 8 * s, STAGE_BYTES + 16)", "deadlock"),
         ("expect(full + 8 * s, STAGE_BYTES)", "expect(full + 8 * s, STAGE_BYTES - 16)", "deadlock"),

@@ -50,7 +50,9 @@ class Checks:
     def bind_access(
         self, ins: Instruction, frame: Frame, kind: str, size: int, what: str = ""
     ) -> Callable[[str, Array, Array | None], Any]:
-        """`check(space, offsets, mask)` of a synchronous access; see `Detector.access` for the result."""
+        """`check(space, offsets, mask)` of a synchronous access; see `Detector.access` for the
+        result.
+        """
         bounds = Bounds(ins, frame, kind, size)
         traffic, pc = self.ledger.traffic, self.gang.program.pc_of(ins)
         strong = kind == "atomic" or bool(_STRONG & set(ins.mods))
@@ -219,7 +221,9 @@ class Checks:
         self.clocks.warp_barrier(np.unique(lanes // 32) + frame.low // 32)
 
     def fence(self, ins: Instruction, frame: Frame, mask: Array | None) -> None:
-        """membar, fence: for acquire and release patterns through relaxed accesses; proxy fences."""
+        """membar, fence: for acquire and release patterns through relaxed accesses; proxy
+        fences.
+        """
         lanes = np.arange(frame.n) if mask is None else np.flatnonzero(mask)
         if "proxy" in ins.mods:
             self.clocks.proxy_fence(np.unique(lanes // 32) + frame.low // 32)
@@ -280,7 +284,7 @@ class Checks:
         pc = self.gang.program.pc_of(ins)
         warp = (frame.low + lane) // 32
         traffic = self.ledger.traffic
-        for side, verb in ((source, "read"), *((target, "write") for target in targets)):
+        for side in (source, *targets):
             offsets = side.offsets[side.inside]
             if side.space == "global" and len(offsets):
                 line = traffic.line(ins.line, "global", "bulk")
@@ -377,7 +381,9 @@ def _join(before: Array | None, clock: Array) -> Array:
 
 
 class Ledger:
-    """What all gangs of a launch write to: the log, the counters, shadows of global memory, notices."""
+    """What all gangs of a launch write to: the log, the counters, shadows of global memory,
+    notices.
+    """
 
     def __init__(self) -> None:
         self.log = Log()

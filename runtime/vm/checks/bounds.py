@@ -1,4 +1,6 @@
-"""Memory checks of one access: alignment, bounds of the very allocation, writes to read-only memory."""
+"""Memory checks of one access: alignment, bounds of the very allocation, writes to read-only
+memory.
+"""
 
 from __future__ import annotations
 

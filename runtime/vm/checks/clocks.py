@@ -1,10 +1,11 @@
 """Happens-before: what each warp knows of every agent.
 
-Time is one counter that every checked access of the gang advances. `known[w, a]` is the time up to which warp `w` is
-ordered behind the accesses of agent `a`. The agents of a gang are, for each warp, its lanes, its `cp.async` copies, its
-bulk-group copies (their reads and their writes) and its wgmma reads, and then one per mbarrier (copies that complete there). Copies of one agent
-complete in order, so one number per pair suffices. `own[kind][w]` is what a warp's lanes know of their own lane's
-asynchronous work: a wait orders only the waiting lane, the next barrier publishes it.
+Time is one counter that every checked access of the gang advances. `known[w, a]` is the time up to
+which warp `w` is ordered behind the accesses of agent `a`. The agents of a gang are, for each warp,
+its lanes, its `cp.async` copies, its bulk-group copies (their reads and their writes) and its wgmma
+reads, and then one per mbarrier (copies that complete there). Copies of one agent complete in
+order, so one number per pair suffices. `own[kind][w]` is what a warp's lanes know of their own
+lane's asynchronous work: a wait orders only the waiting lane, the next barrier publishes it.
 """
 
 from __future__ import annotations
@@ -56,7 +57,9 @@ class Clocks:
         return kind * self.warps + warp
 
     def _publish(self, warps: Array) -> None:
-        """Everything that the warps' lanes did or waited for so far becomes what the warps pass on."""
+        """Everything that the warps' lanes did or waited for so far becomes what the warps pass
+        on.
+        """
         for kind in range(KINDS):
             columns = kind * self.warps + warps
             if kind == LANES:
@@ -90,7 +93,9 @@ class Clocks:
         self.floor = self.time - 1
 
     def _raise_floor(self, arriving: Array, waiting: Array) -> None:
-        """Where a whole block met, everything before is ordered for all of it (except work in flight)."""
+        """Where a whole block met, everything before is ordered for all of it (except work in
+        flight).
+        """
         if len(waiting) == self.per_block and np.array_equal(arriving, waiting):
             self.floors[arriving[0] // self.per_block] = self.time - 1
             self.floor = int(self.floors.min())
@@ -106,7 +111,9 @@ class Clocks:
             self.visible[warps] = np.maximum(self.visible[warps], self.known[warps])
 
     def mbarrier_agent(self, slot: int) -> int:
-        """The agent of the copies that complete on an mbarrier (slots beyond the last share one)."""
+        """The agent of the copies that complete on an mbarrier (slots beyond the last share
+        one).
+        """
         return KINDS * self.warps + min(slot, MBARRIERS - 1)
 
     def wait(self, kind: int, warps: Array, times: Array) -> None:
@@ -122,10 +129,13 @@ class Clocks:
         for kind in range(1, KINDS):
             column = kind * self.warps + warp
             row[column] = max(row[column], self.own[kind, warp])
-        return row
+        found: Array = row
+        return found
 
     def fence(self, warps: Array) -> None:
-        """A fence: later relaxed writes release what is known now; earlier relaxed reads acquire."""
+        """A fence: later relaxed writes release what is known now; earlier relaxed reads
+        acquire.
+        """
         for warp in warps.tolist():
             if warp in self.acquiring:
                 np.maximum(self.known[warp], self.acquiring.pop(warp), out=self.known[warp])

@@ -1,8 +1,8 @@
 """The race detector: every checked access against the shadow, ordered by the clocks.
 
-An access is a race if the shadow holds an access of another lane to the same byte, one of the two is a write, not both
-are strong (atomic, volatile, relaxed, …), and no chain of barriers, waits, or release and acquire orders the first
-before the second.
+An access is a race if the shadow holds an access of another lane to the same byte, one of the two
+is a write, not both are strong (atomic, volatile, relaxed, …), and no chain of barriers, waits, or
+release and acquire orders the first before the second.
 """
 
 from __future__ import annotations
@@ -79,12 +79,14 @@ class Detector:
 
     def access(
         self, region: Region, offsets: Array, who: Accessors, size: int, *,
-        kind: str, pc: int, what: str, strong: bool = False, agent: Any = LANES, proxy: bool = False,
+        kind: str, pc: int, what: str, strong: bool = False, agent: Any = LANES,
+        proxy: bool = False,
     ) -> Array | None:  # fmt: skip
-        """Checks and records an access; returns a mask of elements that another lane of this step also wrote.
+        """Checks and records an access; returns a mask of elements that another lane of this step
+        also wrote.
 
-        `agent` is a kind of agent of the accessing warps, or an array of agents (mbarrier completions);
-        `proxy` says that the access is made by the async proxy.
+        `agent` is a kind of agent of the accessing warps, or an array of agents (mbarrier
+        completions); `proxy` says that the access is made by the async proxy.
         """
         if size < region.grain:
             region.split(size)
@@ -101,7 +103,10 @@ class Detector:
         self._check_writes(region, cells, who, strong, (pc, what, proxy))
         self._check_reads(region, cells, who, strong, (pc, what))
         twice = self._record_write(region, cells, who, time, strong, agent)
-        return None if twice is None else twice.reshape(-1, per).any(axis=1)
+        if twice is None:
+            return None
+        lost: Array = np.logical_or.reduce(twice.reshape(-1, per), axis=1)
+        return lost
 
     def _tick(self, pc: int, what: str) -> int:
         clocks = self.clocks
@@ -121,7 +126,12 @@ class Detector:
         if newest == 0:
             return
         proxy = at[2] and self.clocks.visible is not None
-        if region.columns and not proxy and newest < shadow.FLIGHT and newest >> shadow.TIME <= self.clocks.floor:
+        if (
+            region.columns
+            and not proxy
+            and newest < shadow.FLIGHT
+            and newest >> shadow.TIME <= self.clocks.floor
+        ):
             return
         ordered = self.ordered(records, who)
         if strong:
@@ -133,7 +143,12 @@ class Detector:
             self._check_proxy(region, cells, records, who, at)
 
     def _check_proxy(
-        self, region: Region, cells: Array, records: Array, who: Accessors, at: tuple[int, str, bool]
+        self,
+        region: Region,
+        cells: Array,
+        records: Array,
+        who: Accessors,
+        at: tuple[int, str, bool],
     ) -> None:
         """Ordered writes of the generic proxy must also be fenced for the async proxy."""
         clocks = self.clocks
@@ -171,7 +186,8 @@ class Detector:
         result &= (agent >= 0) | (time == 0)
         result |= mine & ((owner_kind == LANES) | (time <= clocks.own[kinds, warps]))
         result |= (agent < 0) & clocks.past[warps]
-        return result | (time == 0)
+        found: Array = result | (time == 0)
+        return found
 
     def _check_reads(
         self, region: Region, cells: Array, who: Accessors, strong: bool, at: tuple[int, str]
@@ -343,8 +359,8 @@ class Detector:
         if kind == MATRIX and clocks.known[warp, inside] < time:
             return "wgmma.wait_group by the warpgroup, before what orders the second access"
         wait = {
-            COPIES: "cp.async.wait_group", BULK: "cp.async.bulk.wait_group", MATRIX: "wgmma.wait_group",
-            STORES: "cp.async.bulk.wait_group",
+            COPIES: "cp.async.wait_group", BULK: "cp.async.bulk.wait_group",
+            STORES: "cp.async.bulk.wait_group", MATRIX: "wgmma.wait_group",
         }.get(kind)  # fmt: skip
         name = f"warp {owner % self.per_block}"
         if wait and clocks.own[kind, owner] < time:

@@ -1,4 +1,6 @@
-"""Race reports: the two accesses, where they came from, and the edge that is missing between them."""
+"""Race reports: the two accesses, where they came from, and the edge that is missing between
+them.
+"""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
 """Shadow memory: the last accesses of every cell of a region, exact to the byte.
 
-Cells are as large as the finest access that the region has seen (at first 16 bytes, the size of asynchronous copies
-and matrix rows); a smaller access splits all cells of its region. A record packs time, agent, whether it was atomic,
-and the lane (32: several lanes of the warp).
+Cells are as large as the finest access that the region has seen (at first 16 bytes, the size of
+asynchronous copies and matrix rows); a smaller access splits all cells of its region. A record
+packs time, agent, whether it was atomic, and the lane (32: several lanes of the warp).
 
     write record: in flight (1 bit) | time (31) | agent (24) | atomic (1) | lane (6)
     read record of shared memory, one per warp:  time | strong (1) | lane (6)
@@ -25,7 +25,9 @@ READ_TIME = 7
 
 
 class Region:
-    """The cells of one allocation, or of a gang's shared memory (`columns` reading warps; 0: the last two readers)."""
+    """The cells of one allocation, or of a gang's shared memory (`columns` reading warps; 0: the
+    last two readers).
+    """
 
     def __init__(self, name: str, base: int, size: int, columns: int) -> None:
         self.name, self.base, self.size, self.columns = name, base, size, columns

@@ -1,8 +1,10 @@
-"""Counters of memory traffic, per access line: sectors of global requests, wavefronts of shared ones.
+"""Counters of memory traffic, per access line: sectors of global requests, wavefronts of shared
+ones.
 
-A global request of a warp moves the 32-byte sectors that it touches. A shared request is served in phases (32 lanes of
-up to 4 bytes, 16 of 8, 8 of 16); each phase takes as many wavefronts as the fullest of the 32 four-byte banks has
-different words. Patterns repeat in loops, so results are remembered by the pattern of offsets.
+A global request of a warp moves the 32-byte sectors that it touches. A shared request is served in
+phases (32 lanes of up to 4 bytes, 16 of 8, 8 of 16); each phase takes as many wavefronts as the
+fullest of the 32 four-byte banks has different words. Patterns repeat in loops, so results are
+remembered by the pattern of offsets.
 """
 
 from __future__ import annotations
@@ -41,7 +43,9 @@ class Line:
 
 
 def count_sectors(offsets: Array, warps: Array, size: int) -> tuple[int, int]:
-    """Sectors that the warps' requests touch, and the fewest that could hold as many different bytes."""
+    """Sectors that the warps' requests touch, and the fewest that could hold as many different
+    bytes.
+    """
     unit = min(size, 32)
     first = offsets // 32
     last = (offsets + size - 1) // 32

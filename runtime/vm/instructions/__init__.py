@@ -25,8 +25,8 @@ from tilewright.runtime.vm.instructions import (
     wgmma,
 )
 
-INTEGERS = frozenset("b8 u8 s8 b16 u16 s16 b32 u32 s32 b64 u64 s64 pred".split())
 Binder = Callable[..., Any]
+INTEGERS = frozenset("b8 u8 s8 b16 u16 s16 b32 u32 s32 b64 u64 s64 pred".split())
 
 
 def _by_kind(opcode: str, forms: dict[str, Binder], ins: Any, frame: Any, out: Any) -> Any:

@@ -1,7 +1,8 @@
 """atom and red on global and shared memory, all operations and types.
 
-Lanes that meet at one address act one after another in lane order. Where only the final value matters NumPy's `at`
-does that; where each lane needs the value it found, lanes are taken in rounds, one per address and round.
+Lanes that meet at one address act one after another in lane order. Where only the final value
+matters NumPy's `at` does that; where each lane needs the value it found, lanes are taken in rounds,
+one per address and round.
 """
 
 from __future__ import annotations
@@ -55,7 +56,9 @@ def _combine_halves(operation: str, kind: str, old: Array, values: list[Array]) 
 def apply(
     view: Array, units: Array, values: list[Array], combine: Combine, at: Any = None
 ) -> Array | None:
-    """Read-modify-write of `view[units]` in lane order; the old values, or None where `at` did it."""
+    """Read-modify-write of `view[units]` in lane order; the old values, or None where `at` did
+    it.
+    """
     if at is not None:
         at.at(view, units, values[0])
         return None

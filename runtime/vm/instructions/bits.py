@@ -83,16 +83,27 @@ def _funnel(ins: Instruction, frame: Frame, out: list[Array]) -> Any:
     return run
 
 
+_TWO_STEPS: dict[int, tuple[Any, Any]] = {
+    0x80: (np.bitwise_and, np.bitwise_and),
+    0x96: (np.bitwise_xor, np.bitwise_xor),
+    0x6A: (np.bitwise_and, np.bitwise_xor),
+    0xA8: (np.bitwise_or, np.bitwise_and),
+    0xEA: (np.bitwise_and, np.bitwise_or),
+    0xFE: (np.bitwise_or, np.bitwise_or),
+}
+"""Tables of `(a · b) · c`: the commonest functions, as two NumPy calls."""
+
+
 def _lop3(ins: Instruction, frame: Frame, out: list[Array]) -> Any:
-    """Any function of three bits, as the sum of its minterms; the common ones in one or two steps."""
+    """Any function of three bits, as the sum of its minterms; the common ones in one or two
+    steps.
+    """
     a, b, c = (frame.read(o, "b32") for o in ins.operands[1:4])
     code = ins.operands[4]
     assert isinstance(code, Immediate)
     table = int(code.value)
     x = frame.scratch(np.uint32, 0)
-    simple = {0xEA: (np.bitwise_and, np.bitwise_or), 0xF8: None, 0x96: (np.bitwise_xor, np.bitwise_xor),
-              0x80: (np.bitwise_and, np.bitwise_and), 0xFE: (np.bitwise_or, np.bitwise_or),
-              0x6A: (np.bitwise_and, np.bitwise_xor), 0xA8: (np.bitwise_or, np.bitwise_and)}.get(table)  # fmt: skip
+    simple = _TWO_STEPS.get(table)
     if simple is not None:
         first, second = simple
 
@@ -274,7 +285,9 @@ def _leading(ins: Instruction, frame: Frame, out: list[Array]) -> Any:
 
 
 def _find(ins: Instruction, frame: Frame, out: list[Array]) -> Any:
-    """bfind{.shiftamt}: the highest bit that differs from the sign; all ones where there is none."""
+    """bfind{.shiftamt}: the highest bit that differs from the sign; all ones where there is
+    none.
+    """
     kind = ins.mods[-1]
     bits = BITS[kind]
     a = frame.read(ins.operands[1], kind)
@@ -309,7 +322,7 @@ def _nth(mask: int, base: int, offset: int) -> int:
     return ones[abs(offset) - 1] if len(ones) >= abs(offset) else 0xFFFFFFFF
 
 
-VALUES = {
+VALUES: dict[tuple[str, str], Any] = {
     ("and", "int"): partial(_logic, np.bitwise_and),
     ("or", "int"): partial(_logic, np.bitwise_or),
     ("xor", "int"): partial(_logic, np.bitwise_xor),

@@ -90,7 +90,9 @@ def _bind_copy(ins: Instruction, frame: Frame) -> Any:
     return step
 
 
-def _bind_shared(ins: Instruction, frame: Frame, operand: Operand) -> Callable[[Array | None], Array]:
+def _bind_shared(
+    ins: Instruction, frame: Frame, operand: Operand
+) -> Callable[[Array | None], Array]:
     assert isinstance(operand, Address)
     parts = bind_parts(frame, operand, "shared")
     return lambda mask: parts(mask)[0].offsets.copy()
@@ -102,7 +104,9 @@ def _linear(space: str, start: int, size: int) -> Side:
 
 
 def _bind_global(ins: Instruction, frame: Frame, operand: Operand, is_tensor: bool) -> Any:
-    """`sides(lane, shared start, bytes, mask)`: the shared and the global side of one lane's copy."""
+    """`sides(lane, shared start, bytes, mask)`: the shared and the global side of one lane's
+    copy.
+    """
     assert isinstance(operand, Address)
     gang = frame.gang
     if not is_tensor:
@@ -163,12 +167,16 @@ class _Issue:
     def __init__(self, ins: Instruction, frame: Frame, target: str, source: str) -> None:
         self.ins, self.frame, self.gang = ins, frame, frame.gang
         self.target, self.source = target, source
-        reduction = next((m for m in ins.mods if m in _REDUCTIONS), None) if "reduce" in ins.mods else None
+        reduction = (
+            next((m for m in ins.mods if m in _REDUCTIONS), None) if "reduce" in ins.mods else None
+        )
         self.kind = next((m for m in ins.mods if m in BITS), "b8") if reduction else "b8"
         self.combine = combiner(reduction, self.kind) if reduction else None
         self.reduction = reduction
 
-    def start(self, lane: int, sides: tuple[Side, Side], barrier: int | None, ranks: int | None) -> None:
+    def start(
+        self, lane: int, sides: tuple[Side, Side], barrier: int | None, ranks: int | None
+    ) -> None:
         """Checks and issues one lane's copy (with `ranks`: to several blocks of the cluster)."""
         target, source = sides
         self._check(lane, target, "write")
@@ -177,18 +185,26 @@ class _Issue:
         if ranks is not None:
             targets, barriers = self._spread(lane, target, barrier or 0, ranks)
         size = target.unit * len(target.offsets)
+
+        def write(data: Array) -> None:
+            for side in targets:
+                self._write(side, source, data)
+
         transfer = Transfer(
-            lambda: self._read(source),
-            lambda data: [self._write(t, source, data) for t in targets] and None,
+            lambda: self._read(source), write,
             tuple((place, size) for place in barriers), self.frame.low + lane,
         )  # fmt: skip
         checks = self.gang.checks
         if checks is not None:
-            line = checks.bulk(self.ins, self.frame, lane, source, targets, barriers, self.reduction)
+            line = checks.bulk(
+                self.ins, self.frame, lane, source, targets, barriers, self.reduction
+            )
             transfer.time = line
         self.gang.transfers.issue(transfer)
 
-    def _spread(self, lane: int, target: Side, barrier: int, ranks: int) -> tuple[list[Side], list[int]]:
+    def _spread(
+        self, lane: int, target: Side, barrier: int, ranks: int
+    ) -> tuple[list[Side], list[int]]:
         """Multicast: the same place in every block of the mask."""
         gang = self.gang
         at = self.frame.low + lane
@@ -197,7 +213,9 @@ class _Issue:
         for rank in range(gang.cluster_blocks):
             if ranks >> rank & 1:
                 move = int(gang.cluster_base[at]) + rank * gang.segment - own
-                targets.append(Side(target.space, target.unit, target.offsets + move, target.inside))
+                targets.append(
+                    Side(target.space, target.unit, target.offsets + move, target.inside)
+                )
                 barriers.append(barrier + move)
         return targets, barriers
 
@@ -209,7 +227,9 @@ class _Issue:
         return found
 
     def _write(self, target: Side, source: Side, data: Array) -> None:
-        views = (self.gang.shared if target.space == "shared" else self.gang.launch.arena.space).views
+        views = (
+            self.gang.shared if target.space == "shared" else self.gang.launch.arena.space
+        ).views
         shift = target.unit.bit_length() - 1
         places, kept = target.offsets[target.inside] >> shift, data[target.inside]
         if self.combine is None:
@@ -218,7 +238,9 @@ class _Issue:
         dtype = UNITS[BITS[self.kind] // 8]
         old = np.ascontiguousarray(views[target.unit][places])
         typed = _typed(self.kind)
-        new = self.combine(old.view(dtype).view(typed), [np.ascontiguousarray(kept).view(dtype).view(typed)])
+        new = self.combine(
+            old.view(dtype).view(typed), [np.ascontiguousarray(kept).view(dtype).view(typed)]
+        )
         views[target.unit][places] = np.ascontiguousarray(new).view(old.dtype)
 
     def _check(self, lane: int, side: Side, verb: str) -> None:
@@ -230,16 +252,25 @@ class _Issue:
         mask = np.arange(self.frame.n) == lane
         low, high = int(offsets.min()), int(offsets.max()) + side.unit
         if side.unit == 16 and low % 16:
-            raise gang.fault("misaligned", f"bulk {verb} in {side.space} memory", self.ins, self.frame, mask, low)
+            raise gang.fault(
+                "misaligned", f"bulk {verb} in {side.space} memory", self.ins, self.frame, mask, low
+            )
         if side.space == "global":
             if gang.launch.arena.holds(low, high) is None:
                 raise gang.fault(
-                    "out of bounds", f"bulk {verb} of global memory", self.ins, self.frame, mask, low + GLOBAL
+                    "out of bounds",
+                    f"bulk {verb} of global memory",
+                    self.ins,
+                    self.frame,
+                    mask,
+                    low + GLOBAL,
                 )
             return
         inside, span = low % gang.segment, high - low
         if low < 0 or inside < SHARED_START or inside + span > gang.shared_end:
-            message = f"bulk {verb} of {span} bytes in shared memory, which ends at {gang.shared_end:#x}"
+            message = (
+                f"bulk {verb} of {span} bytes in shared memory, which ends at {gang.shared_end:#x}"
+            )
             raise gang.fault("out of bounds", message, self.ins, self.frame, mask, inside)
 
 

@@ -15,7 +15,8 @@ from tilewright.runtime.vm.memory import Array
 from tilewright.runtime.vm.records import Instruction
 
 _ORDERED: dict[str, Any] = {
-    "eq": np.equal, "ne": np.not_equal, "lt": np.less, "le": np.less_equal, "gt": np.greater, "ge": np.greater_equal,
+    "eq": np.equal, "ne": np.not_equal, "lt": np.less, "le": np.less_equal,
+    "gt": np.greater, "ge": np.greater_equal,
     "lo": np.less, "ls": np.less_equal, "hi": np.greater, "hs": np.greater_equal,
 }  # fmt: skip
 _COMBINE = {"and": np.logical_and, "or": np.logical_or, "xor": np.logical_xor}
@@ -23,7 +24,9 @@ _FLOATS = ("f16", "bf16", "f32", "f64", "f16x2", "bf16x2")
 
 
 def comparison(name: str, kind: str) -> Callable[..., Any]:
-    """The comparison as `(a, b, out)`; unordered forms (`equ`, …, `nan`, `num`) take NaN as true."""
+    """The comparison as `(a, b, out)`; unordered forms (`equ`, …, `nan`, `num`) take NaN as
+    true.
+    """
     is_float = kind in _FLOATS
     if name in _ORDERED:
         if name == "ne" and is_float:
@@ -145,7 +148,7 @@ def _slct(ins: Instruction, frame: Frame, out: list[Array]) -> Any:
     return lambda: np.copyto(target, np.where(c >= 0, a, b))
 
 
-VALUES = {
+VALUES: dict[tuple[str, str], Any] = {
     ("setp", "any"): _setp,
     ("set", "any"): _set,
     ("selp", "any"): _selp,

@@ -289,4 +289,6 @@ def _cvt(ins: Instruction, frame: Frame, out: list[Array]) -> Any:
     return _integer_pack(ins, frame, out) if "pack" in ins.mods else _convert(ins, frame, out)
 
 
-VALUES = {("cvt", kind): _cvt for kind in ("any", "int", "f16", "bf16", "f32", "f64")}
+VALUES: dict[tuple[str, str], Any] = {
+    ("cvt", kind): _cvt for kind in ("any", "int", "f16", "bf16", "f32", "f64")
+}

@@ -1,10 +1,11 @@
 """Matrix descriptors of wgmma: where the rows of an operand lie in shared memory.
 
-From the manual's canonical layouts (in units of 16 bytes, T = elements per unit). K-major operands consist of groups of
-8 rows; with a swizzle of S bytes a row has S bytes and groups follow each other at the stride offset; without one a
-row of 16 bytes is the unit, and the leading offset leads along K. MN-major operands are the mirror image: S bytes along
-M or N (the leading offset leads to the next S bytes), 8 steps of K per group, groups at the stride offset; without a
-swizzle 16 bytes along MN, next ones at the stride offset, next group of 8 along K at the leading offset.
+From the manual's canonical layouts (in units of 16 bytes, T = elements per unit). K-major operands
+consist of groups of 8 rows; with a swizzle of S bytes a row has S bytes and groups follow each
+other at the stride offset; without one a row of 16 bytes is the unit, and the leading offset leads
+along K. MN-major operands are the mirror image: S bytes along M or N (the leading offset leads to
+the next S bytes), 8 steps of K per group, groups at the stride offset; without a swizzle 16 bytes
+along MN, next ones at the stride offset, next group of 8 along K at the leading offset.
 """
 
 from __future__ import annotations
@@ -35,16 +36,19 @@ class Matrix:
 
         `row_bytes` are the bytes of K of one row.
         """
-        linear = _linear(rows, row_bytes // item, self.leading, self.stride, self.span, k_major, item)
+        linear = _linear(
+            rows, row_bytes // item, self.leading, self.stride, self.span, k_major, item
+        )
         address = self.start + linear
-        return swizzle(address & ~15, self.span) | (address & 15)
+        found: Array = swizzle(address & ~15, self.span) | (address & 15)
+        return found
 
 
 def decode_matrix(word: int) -> Matrix:
     """The fields of a 64-bit descriptor."""
     return Matrix(
-        (word & 0x3FFF) << 4, (word >> 16 & 0x3FFF) << 4, (word >> 32 & 0x3FFF) << 4, word >> 49 & 7,
-        _SPANS[word >> 62 & 3],
+        (word & 0x3FFF) << 4, (word >> 16 & 0x3FFF) << 4, (word >> 32 & 0x3FFF) << 4,
+        word >> 49 & 7, _SPANS[word >> 62 & 3],
     )  # fmt: skip
 
 

@@ -1,7 +1,8 @@
-"""f32 and f64 arithmetic, with rounding modes, `.ftz`, `.sat`, NaN rules; the approximate functions.
+"""f32 and f64 arithmetic, with rounding modes, `.ftz`, `.sat`, NaN rules; the approximate
+functions.
 
-`fma.f32` is computed in float64: the product is exact there, and only a sum that lands on a tie (or a possible tie
-of a subnormal) can round twice; those are corrected with the exact error of the sum.
+`fma.f32` is computed in float64: the product is exact there, and only a sum that lands on a tie (or
+a possible tie of a subnormal) can round twice; those are corrected with the exact error of the sum.
 """
 
 from __future__ import annotations
@@ -34,7 +35,8 @@ def flush(x: Array) -> Array:
 
 def saturate(x: Array) -> Array:
     """Clamps to [0, 1]; NaN gives +0."""
-    return np.where(np.isnan(x), x.dtype.type(0), np.clip(x, 0, 1)) + x.dtype.type(0)
+    found: Array = np.where(np.isnan(x), x.dtype.type(0), np.clip(x, 0, 1)) + x.dtype.type(0)
+    return found
 
 
 def extreme(ufunc: Any, a: Array, b: Array, *, propagates: bool) -> Array:
@@ -94,7 +96,9 @@ def _finite_or(plain: Array, careful: Array) -> Array:
 
 
 def fma32(a: Array, b: Array, c: Array) -> Array:
-    """Correctly rounded a·b + c of float32 arrays, as float64 on which one rounding to f32 is exact."""
+    """Correctly rounded a·b + c of float32 arrays, as float64 on which one rounding to f32 is
+    exact.
+    """
     product = np.multiply(a, b, dtype=np.float64)
     total = product + c
     suspects = total.view(np.int64) & 0x0FFFFFFF == 0

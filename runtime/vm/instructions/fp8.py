@@ -1,4 +1,6 @@
-"""The 8-bit floats e4m3 and e5m2 of the `cvt` and matrix instructions: tables built from their definition."""
+"""The 8-bit floats e4m3 and e5m2 of the `cvt` and matrix instructions: tables built from their
+definition.
+"""
 
 from __future__ import annotations
 
@@ -26,7 +28,8 @@ def table(kind: str) -> Array:
         top = exponent == 31
         value[top & (mantissa == 0)] *= np.inf
         value[top & (mantissa != 0)] = np.nan
-    return value.astype(np.float32)
+    found: Array = value.astype(np.float32)
+    return found
 
 
 def decode(bits: Array, kind: str) -> Array:
@@ -36,7 +39,9 @@ def decode(bits: Array, kind: str) -> Array:
 
 
 def encode(x: Array, kind: str) -> Array:
-    """float32 to codes: nearest even, saturating to the largest finite value (`.satfinite`), NaN to 0x7F."""
+    """float32 to codes: nearest even, saturating to the largest finite value (`.satfinite`), NaN to
+    0x7F.
+    """
     largest = 0x7E if kind.startswith("e4m3") else 0x7B
     values = table(kind)[: largest + 1].astype(np.float64)
     magnitude = np.abs(x.astype(np.float64))

@@ -1,7 +1,7 @@
 """Fragment layouts of `mma.sync`, from the PTX manual's formulas ("Matrix Fragments for mma").
 
-With groupID = lane / 4 and t = lane mod 4, every layout is a function of lane and element index i to (row, column).
-The functions below give it for all lanes and elements at once.
+With groupID = lane / 4 and t = lane mod 4, every layout is a function of lane and element index i
+to (row, column). The functions below give it for all lanes and elements at once.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """f16 and bf16 arithmetic, single and packed in pairs.
 
-Sums and products of halves are computed in float32 and rounded once more: with 24 bits against 11 or 8 that is
-correct. Fused multiply-adds go through float64 and rounding to odd.
+Sums and products of halves are computed in float32 and rounded once more: with 24 bits against 11
+or 8 that is correct. Fused multiply-adds go through float64 and rounding to odd.
 """
 
 from __future__ import annotations

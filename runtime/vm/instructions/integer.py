@@ -1,4 +1,6 @@
-"""Integer arithmetic: add, sub, mul, mad, div, rem, min, max, abs, neg, sad, carries, dot products."""
+"""Integer arithmetic: add, sub, mul, mad, div, rem, min, max, abs, neg, sad, carries, dot
+products.
+"""
 
 from __future__ import annotations
 
@@ -160,7 +162,8 @@ def high_bits(a: Array, b: Array, kind: str) -> Array:
     high = x1 * y1 + (middle >> half) + (other >> half)
     if kind[0] == "s":
         high = high - np.where(a < 0, y, np.uint64(0)) - np.where(b < 0, x, np.uint64(0))
-    return high.view(DTYPES[kind])
+    found: Array = high.view(DTYPES[kind])
+    return found
 
 
 def _high_product(ins: Instruction, frame: Frame, out: list[Array], addend: Array | None) -> Any:
@@ -211,14 +214,16 @@ def _mul24(ins: Instruction, frame: Frame, out: list[Array]) -> Any:
             for v in (a, b)
         )
         value = x * y >> shift
-        np.copyto(out[0].view(np.uint32), (value if c is None else value + c).astype(np.uint64) & 0xFFFFFFFF,
-                  casting="unsafe")  # fmt: skip
+        total = value if c is None else value + c
+        np.copyto(out[0].view(np.uint32), total & 0xFFFFFFFF, casting="unsafe")
 
     return run
 
 
 def _divide(ins: Instruction, frame: Frame, out: list[Array]) -> Any:
-    """div and rem truncate toward zero; division by zero gives all ones (rem: the dividend), as hardware does."""
+    """div and rem truncate toward zero; division by zero gives all ones (rem: the dividend), as
+    hardware does.
+    """
     kind = ins.mods[-1]
     a, b = (frame.read(o, kind) for o in ins.operands[1:3])
     is_rem, signed = ins.opcode == "rem", kind[0] == "s"
@@ -287,7 +292,7 @@ def _dot(ins: Instruction, frame: Frame, out: list[Array]) -> Any:
     return run
 
 
-VALUES = {
+VALUES: dict[tuple[str, str], Any] = {
     ("add", "int"): _add,
     ("sub", "int"): _sub,
     ("add", "u16x2"): partial(_binary, np.add),

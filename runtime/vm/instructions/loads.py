@@ -221,7 +221,8 @@ def bind_take(frame: Frame, items: tuple[Operand, ...], kind: str) -> Any:
             np.copyto(packed, columns)
             units = packed.view(unit)
             units = units.reshape(-1) if size * count <= 16 else units
-            return units if mask is None else units[mask]
+            found: Array = units if mask is None else units[mask]
+            return found
 
         return take_group
     rows = [frame.read(item, kind).view(UNITS[size]) for item in items]
@@ -231,7 +232,8 @@ def bind_take(frame: Frame, items: tuple[Operand, ...], kind: str) -> Any:
             packed[:, index] = row
         units = packed.view(unit)
         units = units.reshape(-1) if size * count <= 16 else units
-        return units if mask is None else units[mask]
+        found: Array = units if mask is None else units[mask]
+        return found
 
     return take_rows
 
@@ -278,6 +280,7 @@ def _compare(
             np.arange(frame.low, frame.high) if mask is None else np.flatnonzero(mask) + frame.low
         )
         offset = int(places[loser]) * view.dtype.itemsize
+        assert frame.gang.checks is not None
         frame.gang.checks.conflict(ins, (int(lanes[loser]), int(lanes[winner])), offset, space)
 
 

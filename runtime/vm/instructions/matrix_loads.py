@@ -1,7 +1,7 @@
 """ldmatrix and stmatrix: 8×8 matrices of 16-bit elements between shared memory and registers.
 
-Lane 8·j + r of a warp gives the address of row r of matrix j; lane l receives, of matrix j, the two elements in row
-l / 4 at columns 2·(l mod 4) and the next (with `.trans`: of the transposed matrix).
+Lane 8·j + r of a warp gives the address of row r of matrix j; lane l receives, of matrix j, the two
+elements in row l / 4 at columns 2·(l mod 4) and the next (with `.trans`: of the transposed matrix).
 """
 
 from __future__ import annotations

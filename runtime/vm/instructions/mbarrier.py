@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -17,23 +18,33 @@ from tilewright.runtime.vm.records import Address, Instruction, Operand, Registe
 PHASE = 63
 
 
-def bind_places(ins: Instruction, frame: Frame, address: Operand) -> Callable[[Array | None], Array]:
-    """`places(mask)`: physical offsets of the barriers, for all lanes; checked for those of the mask."""
+def bind_places(
+    ins: Instruction, frame: Frame, address: Operand
+) -> Callable[[Array | None], Array]:
+    """`places(mask)`: physical offsets of the barriers, for all lanes; checked for those of the
+    mask.
+    """
     assert isinstance(address, Address)
     space = space_name(ins)
-    parts = bind_parts(frame, address, "shared" if space in ("shared", "generic") and _plain(ins) else space)
+    parts = bind_parts(
+        frame, address, "shared" if space in ("shared", "generic") and _plain(ins) else space
+    )
     gang = frame.gang
 
     def places(mask: Array | None) -> Array:
         found = parts(mask)
         if len(found) != 1 or found[0].space != "shared":
-            raise gang.fault("address", "an mbarrier that is not in shared memory", ins, frame, mask)
+            raise gang.fault(
+                "address", "an mbarrier that is not in shared memory", ins, frame, mask
+            )
         offsets = found[0].offsets
         active = offsets if mask is None else offsets[mask]
         if (active & 7).any():
             raise gang.fault("misaligned", "an mbarrier needs 8-byte alignment", ins, frame, mask)
         if (active < 0).any() or (active + 8 > gang.segment * gang.count).any():
-            raise gang.fault("out of bounds", "an mbarrier outside of shared memory", ins, frame, mask)
+            raise gang.fault(
+                "out of bounds", "an mbarrier outside of shared memory", ins, frame, mask
+            )
         return offsets
 
     return places
@@ -56,9 +67,13 @@ def _bind(ins: Instruction, frame: Frame) -> Any:
         case "inval":
             return _simple(ins, frame, lambda place, value: frame.gang.mbarriers.invalidate(place))
         case "expect_tx":
-            return _simple(ins, frame, lambda place, value: frame.gang.mbarriers.add_bytes(place, value))
+            return _simple(
+                ins, frame, lambda place, value: frame.gang.mbarriers.add_bytes(place, value)
+            )
         case "complete_tx":
-            return _simple(ins, frame, lambda place, value: frame.gang.mbarriers.add_bytes(place, -value))
+            return _simple(
+                ins, frame, lambda place, value: frame.gang.mbarriers.add_bytes(place, -value)
+            )
         case "arrive" | "arrive_drop":
             return _arrive(ins, frame)
         case "test_wait" | "try_wait":
@@ -71,14 +86,18 @@ def _bind(ins: Instruction, frame: Frame) -> Any:
 def _simple(ins: Instruction, frame: Frame, action: Callable[[int, int], None]) -> Any:
     """init, inval, expect_tx, complete_tx: one action per active lane."""
     places = bind_places(ins, frame, ins.operands[0])
-    values = frame.read(ins.operands[1], "u32") if len(ins.operands) > 1 else np.zeros(frame.n, np.uint32)
+    values = (
+        frame.read(ins.operands[1], "u32")
+        if len(ins.operands) > 1
+        else np.zeros(frame.n, np.uint32)
+    )
     checks = frame.gang.checks
     is_init = ins.mods[0] == "init"
 
     def step(mask: Array | None) -> None:
         offsets = places(mask)
         for lane in active_lanes(frame, mask):
-            _guarded(ins, frame, lane, lambda at=lane: action(int(offsets[at]), int(values[at])))
+            _guarded(ins, frame, lane, partial(action, int(offsets[lane]), int(values[lane])))
         if checks is not None and is_init:
             checks.mark_written(offsets if mask is None else offsets[mask], 8)
 
@@ -118,7 +137,7 @@ def _arrive(ins: Instruction, frame: Frame) -> Any:
             count, tx = (1, value) if expects else (value, 0)
             phase = _guarded(
                 ins, frame, lane,
-                lambda at=int(offsets[lane]), c=count, t=tx: gang.mbarriers.arrive(at, c, tx=t, drop=drop),
+                partial(gang.mbarriers.arrive, int(offsets[lane]), count, tx=tx, drop=drop),
             )  # fmt: skip
             if state is not None:
                 state[lane] = phase << PHASE
@@ -127,7 +146,9 @@ def _arrive(ins: Instruction, frame: Frame) -> Any:
 
 
 def _wait(ins: Instruction, frame: Frame) -> Any:
-    """test_wait and try_wait, by state token or by parity. Polling drives asynchronous work to its end."""
+    """test_wait and try_wait, by state token or by parity. Polling drives asynchronous work to its
+    end.
+    """
     target, address, token = ins.operands[:3]
     places = bind_places(ins, frame, address)
     result = frame.read(target, "pred")
@@ -144,7 +165,7 @@ def _wait(ins: Instruction, frame: Frame) -> Any:
             parity = int(tokens[lane]) & 1 if by_parity else int(tokens[lane]) >> PHASE
             key = (int(offsets[lane]), parity)
             if key not in answers:
-                answers[key] = _guarded(ins, frame, lane, lambda k=key: _poll(ins, frame, k, mask))
+                answers[key] = _guarded(ins, frame, lane, partial(_poll, ins, frame, key, mask))
             result[lane] = answers[key]
         if gang.checks is not None and not relaxed:
             passed = [lane for lane in lanes if result[lane]]

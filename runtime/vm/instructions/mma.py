@@ -1,8 +1,8 @@
 """mma.sync: all warps of a cohort as one batched matrix product.
 
-Operands are gathered straight out of the register file by precomputed element indices (registers × lanes × parts of
-a register). Neighbouring `mma` that do not feed each other could run one by one; `bind_batch` runs them as one
-NumPy step, which is what makes matrix kernels fast here.
+Operands are gathered straight out of the register file by precomputed element indices (registers ×
+lanes × parts of a register). Neighbouring `mma` that do not feed each other could run one by one;
+`bind_batch` runs them as one NumPy step, which is what makes matrix kernels fast here.
 """
 
 from __future__ import annotations
@@ -21,8 +21,17 @@ from tilewright.runtime.vm.memory import Array
 from tilewright.runtime.vm.records import Immediate, Instruction, Operand, Register, Vector
 
 _ELEMENT_BITS = {
-    "f16": 16, "bf16": 16, "tf32": 32, "f64": 64, "s8": 8, "u8": 8, "s4": 4, "u4": 4, "b1": 1, "e4m3": 8, "e5m2": 8,
+    "f16": 16, "bf16": 16, "tf32": 32, "f64": 64, "s8": 8, "u8": 8, "s4": 4, "u4": 4, "b1": 1,
+    "e4m3": 8, "e5m2": 8,
 }  # fmt: skip
+
+_ACCUMULATORS: dict[str, tuple[int, int, Any]] = {
+    "f32": (32, 1, np.float32),
+    "s32": (32, 1, np.int32),
+    "f16": (32, 2, np.float16),
+    "f64": (64, 1, np.float64),
+}
+"""Of each accumulator type: the class of its registers, elements per register, NumPy type."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +69,8 @@ def form_of(ins: Instruction) -> Form:
     ):
         raise Fault("unsupported", f"instruction {ins.name}")
     operation = next((mod for mod in ins.mods if mod in ("xor", "and")), "")
-    return Form(int(m), int(n), int(k), *types, "satfinite" in ins.mods, operation)
+    d, a, b, c = types
+    return Form(int(m), int(n), int(k), d, a, b, c, "satfinite" in ins.mods, operation)
 
 
 def _items(operand: Operand) -> tuple[Operand, ...]:
@@ -84,7 +94,9 @@ def _indices(
     shape: tuple[int, int],
     per: int,
 ) -> Array:
-    """Flat element indices (warps, rows, columns) of a fragment; `per` elements share a register."""
+    """Flat element indices (warps, rows, columns) of a fragment; `per` elements share a
+    register.
+    """
     row, column = places
     lanes, elements = np.broadcast_shapes(row.shape, column.shape)
     i = np.arange(elements)
@@ -109,14 +121,16 @@ def bind_reader(
     """`read()`: an operand as float matrices (warps, rows, columns), exact in f32 (f64 for f64)."""
     if kind == "f64":
         index = _indices(frame, items, places, shape, 1)
-        return lambda flat=_flat(frame, 64, np.float64): flat.take(index)
+        doubles = _flat(frame, 64, np.float64)
+        return lambda: doubles.take(index)
     if kind in ("f16", "bf16"):
         index = _indices(frame, items, places, shape, 2)
         if kind == "f16":
-            return lambda flat=_flat(frame, 32, np.float16): flat.take(index).astype(np.float32)
+            halves = _flat(frame, 32, np.float16)
+            return lambda: halves.take(index).astype(np.float32)
         flat16 = _flat(frame, 32, np.uint16)
-        wide, target = np.zeros((*index.shape, 2), np.uint16), np.empty(0)
-        target = wide.view(np.float32)[..., 0]
+        wide = np.zeros((*index.shape, 2), np.uint16)
+        target: Array = wide.view(np.float32)[..., 0]
 
         def read_bf16() -> Array:
             wide[..., 1] = flat16.take(index)
@@ -141,12 +155,11 @@ def _bind_small(
     per = 32 // bits
     index = _indices(frame, items, places, shape, per)
     if bits == 8:
+        flat8 = _flat(frame, 32, np.int8 if kind == "s8" else np.uint8)
         if kind in ("e4m3", "e5m2"):
             table = fp8.table(kind)
-            return lambda flat=_flat(frame, 32, np.uint8): table[flat.take(index)]
-        return lambda flat=_flat(frame, 32, np.int8 if kind == "s8" else np.uint8): flat.take(
-            index
-        ).astype(np.float32)
+            return lambda: table[flat8.take(index)]
+        return lambda: flat8.take(index).astype(np.float32)
     words, shift = index // per, (index % per * bits).astype(np.uint32)
     flat32 = _flat(frame, 32, np.uint32)
     top = np.uint32((1 << bits) - 1)
@@ -164,8 +177,7 @@ def _bind_accumulator(frame: Frame, items: tuple[Operand, ...], form: Form, kind
     if all(isinstance(item, Immediate) for item in items):
         zeros = np.zeros((frame.warps, form.m, form.n), np.float32)
         return lambda: zeros
-    bits, per, dtype = {"f32": (32, 1, np.float32), "s32": (32, 1, np.int32), "f16": (32, 2, np.float16),
-                        "f64": (64, 1, np.float64)}[kind]  # fmt: skip
+    bits, per, dtype = _ACCUMULATORS[kind]
     index = _indices(frame, items, c_places(form.m, form.n), (form.m, form.n), per)
     flat = _flat(frame, bits, dtype)
     if kind == "f16":
@@ -174,8 +186,7 @@ def _bind_accumulator(frame: Frame, items: tuple[Operand, ...], form: Form, kind
 
 
 def _bind_result(frame: Frame, items: tuple[Operand, ...], form: Form) -> Any:
-    bits, per, dtype = {"f32": (32, 1, np.float32), "s32": (32, 1, np.int32), "f16": (32, 2, np.float16),
-                        "f64": (64, 1, np.float64)}[form.d]  # fmt: skip
+    bits, per, dtype = _ACCUMULATORS[form.d]
     index = _indices(frame, items, c_places(form.m, form.n), (form.m, form.n), per)
     flat = _flat(frame, bits, dtype)
 
@@ -213,8 +224,10 @@ def _bind(ins: Instruction, frame: Frame) -> Any:
 def multiply(form: Form, a: Array, b: Array) -> Array:
     """A · B; for single bits the number of ones of xor or and."""
     if form.operation == "xor":  # popc(x ^ y) = x + y - 2xy
-        return a.sum(axis=2)[:, :, None] + b.sum(axis=1)[:, None, :] - 2 * np.matmul(a, b)
-    return np.matmul(a, b)
+        ones: Array = a.sum(axis=2)[:, :, None] + b.sum(axis=1)[:, None, :]
+        return ones - 2 * np.matmul(a, b)
+    product: Array = np.matmul(a, b)
+    return product
 
 
 def accumulate(form: Form, product: Array, c: Array) -> Array:

@@ -1,4 +1,6 @@
-"""mov, cvta, isspacep, mapa, and the instructions that say something only to hardware or to the checks."""
+"""mov, cvta, isspacep, mapa, and the instructions that say something only to hardware or to the
+checks.
+"""
 
 from __future__ import annotations
 
@@ -82,7 +84,9 @@ def _unpack(ins: Instruction, frame: Frame, out: list[Array]) -> Any:
 
 
 def _cvta(ins: Instruction, frame: Frame, out: list[Array]) -> Any:
-    """Between generic and window addresses; global, const and param addresses are generic already."""
+    """Between generic and window addresses; global, const and param addresses are generic
+    already.
+    """
     kind = ins.mods[-1]
     window = next((_WINDOWS[m] for m in ins.mods if m in _WINDOWS), 0)
     a = frame.read(ins.operands[1], kind)
@@ -97,9 +101,9 @@ def space_of(address: Array, name: str) -> Array:
     if name == "global":
         return address >= np.uint64(GLOBAL)
     if name == "local":
-        return address >> np.uint64(40) == 2
+        return np.equal(address >> np.uint64(40), 2)
     if name.startswith("shared"):
-        return address >> np.uint64(40) == 1
+        return np.equal(address >> np.uint64(40), 1)
     return np.zeros(len(address), np.bool_)
 
 
@@ -157,15 +161,18 @@ def _trap(ins: Instruction, frame: Frame) -> Any:
     return step
 
 
-VALUES = {
+VALUES: dict[tuple[str, str], Any] = {
     ("mov", "any"): _move,
     ("cvta", "any"): _cvta,
     ("isspacep", "any"): _isspacep,
     ("mapa", "any"): _mapa,
     ("getctarank", "any"): _getctarank,
 }
+_SILENT = (
+    "prefetch prefetchu discard applypriority pmevent brkpt nanosleep griddepcontrol setmaxnreg"
+).split()
 EFFECTS = {
-    **dict.fromkeys(("prefetch", "prefetchu", "discard", "applypriority", "pmevent", "brkpt", "nanosleep", "griddepcontrol", "setmaxnreg"), _nothing),
+    **dict.fromkeys(_SILENT, _nothing),
     "membar": _fence,
     "fence": _fence,
     "trap": _trap,

@@ -1,7 +1,7 @@
 """Warp-collective instructions: shfl, vote, match, redux, activemask, elect, bar.warp.sync.
 
-A member mask that names lanes which have not arrived makes the warp wait (`Wait`): the scheduler parks the lanes
-that are here until the others come.
+A member mask that names lanes which have not arrived makes the warp wait (`Wait`): the scheduler
+parks the lanes that are here until the others come.
 """
 
 from __future__ import annotations

@@ -1,13 +1,15 @@
 """wgmma: asynchronous matrix products of a warpgroup, operands in shared memory or A in registers.
 
-Work is queued per warpgroup and done, in order, between its issue and the wait that covers its group. Accumulators are
-read and written when the work is done, so code that uses them too early gets stale values.
+Work is queued per warpgroup and done, in order, between its issue and the wait that covers its
+group. Accumulators are read and written when the work is done, so code that uses them too early
+gets stale values.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -59,24 +61,38 @@ def _bind(ins: Instruction, frame: Frame) -> Any:
     if name == "fence":
         return members
     if name == "commit_group":
-        return lambda mask: [queues.commit(leader) for leader in _leaders(frame, members(mask))]
+        return _for_each(frame, members, queues.commit)
     if name == "wait_group":
         count = ins.operands[0]
         assert isinstance(count, Immediate)
-        allowed = int(count.value)
-        return lambda mask: [queues.wait(lead, allowed) for lead in _leaders(frame, members(mask))]
+        return _for_each(frame, members, partial(queues.wait, allowed=int(count.value)))
     raise Fault("unsupported", f"instruction {ins.name}")
+
+
+def _for_each(frame: Frame, members: Any, action: Callable[[int], None]) -> Any:
+    """Acts on every warpgroup of a cohort."""
+
+    def step(mask: Array | None) -> None:
+        for leader in _leaders(frame, members(mask)):
+            action(leader)
+
+    return step
 
 
 def _leaders(frame: Frame, mask: Array | None) -> list[int]:
     """The first warps of the warpgroups of a cohort; warpgroups must be whole."""
     gang = frame.gang
-    warps = np.arange(frame.warps) if mask is None else np.flatnonzero(mask.reshape(-1, 32).any(axis=1))
+    warps = (
+        np.arange(frame.warps) if mask is None else np.flatnonzero(mask.reshape(-1, 32).any(axis=1))
+    )
     warps = warps + frame.low // 32
     within = warps % (gang.block_lanes // 32)
     leaders: list[int] = warps[within % 4 == 0].tolist()
     if len(warps) != 4 * len(leaders):
-        raise Fault("divergence", "a wgmma instruction that not all four warps of a warpgroup execute together")
+        raise Fault(
+            "divergence",
+            "a wgmma instruction that not all four warps of a warpgroup execute together",
+        )
     return leaders
 
 
@@ -118,20 +134,26 @@ def _bind_scale(frame: Frame, operand: Operand) -> Callable[[int], Any]:
 
 
 class _Accumulator:
-    """The registers of D: d[i] of lane l in warp w is row 16w + l / 4 + 8 (i / 2 mod 2), column 8 (i / 4) + 2 (l mod 4) + i mod 2."""
+    """The registers of D: d[i] of lane l in warp w is row 16w + l / 4 + 8 (i / 2 mod 2), column 8
+    (i / 4) + 2 (l mod 4) + i mod 2.
+    """
 
     def __init__(self, frame: Frame, operand: Operand, form: Form) -> None:
         assert isinstance(operand, Vector)
         self.kind = form.d
         per = 2 if form.d == "f16" else 1
         i, lane = np.arange(form.n // 2)[None, :], np.arange(128)[:, None]
-        rows = [frame.gang.program.rows[r.name][1] for r in operand.items if isinstance(r, Register)]
+        rows = [
+            frame.gang.program.rows[r.name][1] for r in operand.items if isinstance(r, Register)
+        ]
         base = np.array(rows, np.int64) * frame.gang.n + frame.low
         within = (base[i // per] + lane) * per + i % per
         row = lane // 32 * 16 + lane % 32 // 4 + 8 * (i // 2 % 2)
         column = 8 * (i // 4) + 2 * (lane % 4) + i % 2
         self.index = np.empty((64, form.n), np.int64)
-        self.index[np.broadcast_to(row, within.shape), np.broadcast_to(column, within.shape)] = within
+        self.index[np.broadcast_to(row, within.shape), np.broadcast_to(column, within.shape)] = (
+            within
+        )
         dtype = {"f32": np.float32, "f16": np.float16, "s32": np.int32}[form.d]
         self.flat: Array = frame.gang.files[32].reshape(-1).view(dtype)
         self.step = per
@@ -178,7 +200,9 @@ def _bind_shared(
         low, high = int(places.min()), int(places.max()) + item
         if low % gang.segment < 1024 or high > low - low % gang.segment + gang.shared_end:
             mask = np.arange(frame.n) // 32 == lane // 32
-            raise gang.fault("out of bounds", "a wgmma operand outside of shared memory", ins, frame, mask)
+            raise gang.fault(
+                "out of bounds", "a wgmma operand outside of shared memory", ins, frame, mask
+            )
         if gang.checks is not None:
             gang.checks.matrix_read(pc, np.unique(places & ~15), leader, "wgmma read")
         return lambda: widen_elements(view[places // item], kind)
