@@ -60,9 +60,9 @@ class Body:
         return self.instructions[-1]
 
 
-def operand(*, optional: bool = False) -> Any:
-    """A field that holds one SSA value."""
-    return _declare("operand", None if optional else dataclasses.MISSING)
+def operand(*, default: Any = dataclasses.MISSING) -> Any:
+    """A field that holds one SSA value; with `default=None` it may be absent."""
+    return _declare("operand", default)
 
 
 def operands() -> Any:
@@ -70,7 +70,7 @@ def operands() -> Any:
     return _declare("operands", dataclasses.MISSING)
 
 
-def attribute(default: Any = dataclasses.MISSING) -> Any:
+def attribute(*, default: Any = dataclasses.MISSING) -> Any:
     """A field that holds a compile-time constant."""
     return _declare("attribute", default)
 

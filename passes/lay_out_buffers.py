@@ -6,7 +6,7 @@ after:   %s: buffer<[64, 32], f32, #swizzled> = buffer shape=[64, 32], dtype=f32
 Needs: register layouts of the tiles that are stored and loaded. Gives: an `addr` layout for every
 buffer, and for every view of one. Cost: one search for a swizzle per declared buffer.
 Named rules: [exchange] a buffer that tiles go through whole is laid out for its first writer and
-reader; [plain] any other is row-major.
+reader; [plain] any other is row-major, and so is one whose tiles' layouts are larger than it.
 """
 
 from __future__ import annotations
@@ -32,13 +32,16 @@ def lay_out_buffers(kernel: Kernel, context: Context) -> Kernel:
         return kernel
 
     def visit(item: Instruction, builder: Builder) -> list[Value] | None:
+        made: Instruction = item
         if isinstance(item, Alloc) and item.results[0] in chosen:
-            made = dataclasses.replace(item, layout=chosen[item.results[0]], results=())
-            return [builder.value(made, item.results[0].name)]
-        if any(isinstance(r.type, BufferType) and r.type.layout is None for r in item.results):
-            made = dataclasses.replace(item, results=())
-            return list(builder.add(made, *(r.name for r in item.results)))
-        return None
+            made = dataclasses.replace(item, layout=chosen[item.results[0]])
+        elif not any(
+            isinstance(r.type, BufferType) and r.type.layout is None for r in item.results
+        ):
+            return None
+        return list(
+            builder.add(dataclasses.replace(made, results=()), *(r.name for r in item.results))
+        )
 
     return rebuild(kernel, visit)
 
@@ -52,10 +55,9 @@ def _choose(item: Alloc, kernel: Kernel) -> Layout:
                 writer = writer or _layout(value)
             case BufferLoad(buffer=buffer) if buffer is item.results[0]:
                 reader = reader or _layout(other.results[0])
-    if writer is None and reader is None:
-        return row_major(item.shape, bits=item.dtype.bits, axis="addr")
     first, second = writer or reader, reader or writer
-    assert first is not None and second is not None
+    if first is None or second is None or not first.shape == second.shape == item.shape:
+        return row_major(item.shape, bits=item.dtype.bits, axis="addr")
     return choose_exchange(first, second, item.dtype.bits).memory
 
 

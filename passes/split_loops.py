@@ -29,7 +29,8 @@ from tilewright.passes.simplify import prove_bounds
 
 def split_loops(kernel: Kernel, context: Context) -> Kernel:
     """`kernel` with every loop split that gets rid of masks by it."""
-    candidates = {item.body.args[0]: item for item in kernel.walk() if _may_split(item)}
+    loops = (item for item in kernel.walk() if isinstance(item, For))
+    candidates = {loop.body.args[0]: loop for loop in loops if _may_split(loop)}
     if not candidates:
         return kernel
     tried = prove_bounds(_split(kernel, set(candidates)))
@@ -43,12 +44,12 @@ def split_loops(kernel: Kernel, context: Context) -> Kernel:
     return tried if len(worth) == len(candidates) else prove_bounds(_split(kernel, worth))
 
 
-def _may_split(item: Instruction) -> bool:
+def _may_split(loop: For) -> bool:
     """[pipelined], and loops that are left early stay whole."""
-    if not isinstance(item, For) or item.stages > 1 or item.exactly:
+    if loop.stages > 1 or loop.exactly:
         return False
-    leaves = any(isinstance(inner, Break) for inner in walk(item.body))
-    return not leaves and _masks(item) > 0
+    leaves = any(isinstance(inner, Break) for inner in walk(loop.body))
+    return not leaves and _masks(loop) > 0
 
 
 def _masks(loop: For) -> int:

@@ -152,8 +152,6 @@ class InterpretProgram:
         for argument in find_written(self.kernel):
             _write_back(tensors[argument], views[argument])
 
-        return [p.kind for p in list_parameters(self.kernel)]
-
 
 def _view(tensor: Any) -> TensorView:
     dtype = dtype_of(tensor)

@@ -52,8 +52,8 @@ class Atomic(Instruction):
     tensor: Value = operand()
     index: tuple[Value, ...] = operands()
     value: Value = operand()
-    mask: Value | None = operand(optional=True)
-    order: str = attribute("relaxed")
+    mask: Value | None = operand(default=None)
+    order: str = attribute(default="relaxed")
 
     def result(self) -> tuple[Type, ...]:
         return (self.value.type,)

@@ -47,8 +47,8 @@ class Alloc(Instruction):
 
     shape: tuple[int, ...] = attribute()
     dtype: DType = attribute()
-    layout: Layout | None = attribute(None)
-    offset: int | None = attribute(None)
+    layout: Layout | None = attribute(default=None)
+    offset: int | None = attribute(default=None)
 
     def result(self) -> tuple[Type, ...]:
         return (BufferType(self.shape, self.dtype, self.layout),)
@@ -166,12 +166,12 @@ class Copy(Instruction):
     tensor: Value = operand()
     offsets: tuple[Value, ...] = operands()
     buffer: Value = operand()
-    barrier: Value | None = operand(optional=True)
-    slot: Value | None = operand(optional=True)
-    when: Value | None = operand(optional=True)
-    path: str = attribute("cp_async")
-    bounds: tuple[bool, ...] | None = attribute(None)
-    width: int | None = attribute(None)
+    barrier: Value | None = operand(default=None)
+    slot: Value | None = operand(default=None)
+    when: Value | None = operand(default=None)
+    path: str = attribute(default="cp_async")
+    bounds: tuple[bool, ...] | None = attribute(default=None)
+    width: int | None = attribute(default=None)
 
     def result(self) -> tuple[Type, ...]:
         return (TokenType(),)
@@ -232,9 +232,9 @@ class CopyOut(Instruction):
     buffer: Value = operand()
     tensor: Value = operand()
     offsets: tuple[Value, ...] = operands()
-    path: str = attribute("tma")
-    reduce: str | None = attribute(None)
-    bounds: tuple[bool, ...] | None = attribute(None)
+    path: str = attribute(default="tma")
+    reduce: str | None = attribute(default=None)
+    bounds: tuple[bool, ...] | None = attribute(default=None)
 
     def result(self) -> tuple[Type, ...]:
         return (TokenType(),)

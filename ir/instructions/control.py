@@ -72,9 +72,9 @@ class For(Instruction):
     step: Value = operand()
     init: tuple[Value, ...] = operands()
     body: Body = body()
-    stages: int = attribute(1)
-    exactly: bool = attribute(False)
-    unroll: int = attribute(1)
+    stages: int = attribute(default=1)
+    exactly: bool = attribute(default=False)
+    unroll: int = attribute(default=1)
 
     def result(self) -> tuple[Type, ...]:
         return tuple(v.type for v in self.init)
@@ -165,8 +165,8 @@ class ForTiles(Instruction):
 
     extents: tuple[Value, ...] = operands()
     body: Body = body()
-    order: str = attribute("row_major")
-    persistent: bool = attribute(False)
+    order: str = attribute(default="row_major")
+    persistent: bool = attribute(default=False)
 
     def meaning(self, machine: Machine, extents: tuple[Array, ...], body: Body) -> Run:
         yield from machine.run_grid(body, tuple(int(e) for e in extents))

@@ -78,9 +78,9 @@ class Mma(Instruction):
     x: Value = operand()
     y: Value = operand()
     acc: Value = operand()
-    precision: str = attribute("exact")
-    atom: str | None = attribute(None)
-    warp_grid: tuple[int, int] | None = attribute(None)
+    precision: str = attribute(default="exact")
+    atom: str | None = attribute(default=None)
+    warp_grid: tuple[int, int] | None = attribute(default=None)
 
     def result(self) -> tuple[Type, ...]:
         return (self.acc.type,)
@@ -109,7 +109,7 @@ class MmaScaled(Instruction):
     y: Value = operand()
     scale: Value = operand()
     acc: Value = operand()
-    zero: Value | None = operand(optional=True)
+    zero: Value | None = operand(default=None)
 
     def result(self) -> tuple[Type, ...]:
         return (self.acc.type,)
@@ -146,7 +146,7 @@ class MmaAsync(Instruction):
     x: Value = operand()
     y: Value = operand()
     acc: Value = operand()
-    atom: str | None = attribute(None)
+    atom: str | None = attribute(default=None)
 
     def result(self) -> tuple[Type, ...]:
         return (PendingType(self._tile()), TokenType())

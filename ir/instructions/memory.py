@@ -66,10 +66,10 @@ class Load(Instruction):
 
     tensor: Value = operand()
     offsets: tuple[Value, ...] = operands()
-    other: Value | None = operand(optional=True)
+    other: Value | None = operand(default=None)
     shape: tuple[int, ...] = attribute()
-    bounds: tuple[bool, ...] | None = attribute(None)
-    vector: int = attribute(1)
+    bounds: tuple[bool, ...] | None = attribute(default=None)
+    vector: int = attribute(default=1)
 
     def result(self) -> tuple[Type, ...]:
         return (TileType(self.shape, element_type(self.tensor)),)
@@ -92,8 +92,8 @@ class Store(Instruction):
     tensor: Value = operand()
     offsets: tuple[Value, ...] = operands()
     value: Value = operand()
-    bounds: tuple[bool, ...] | None = attribute(None)
-    vector: int = attribute(1)
+    bounds: tuple[bool, ...] | None = attribute(default=None)
+    vector: int = attribute(default=1)
 
     def effects(self) -> tuple[Effect, ...]:
         return (Effect("write", self.tensor),)
@@ -117,8 +117,8 @@ class Gather(Instruction):
 
     tensor: Value = operand()
     index: tuple[Value, ...] = operands()
-    mask: Value | None = operand(optional=True)
-    other: Value | None = operand(optional=True)
+    mask: Value | None = operand(default=None)
+    other: Value | None = operand(default=None)
 
     def result(self) -> tuple[Type, ...]:
         return (TileType(shape_of(self.index[0]), element_type(self.tensor)),)
@@ -147,7 +147,7 @@ class Scatter(Instruction):
     tensor: Value = operand()
     index: tuple[Value, ...] = operands()
     value: Value = operand()
-    mask: Value | None = operand(optional=True)
+    mask: Value | None = operand(default=None)
 
     def effects(self) -> tuple[Effect, ...]:
         return (Effect("write", self.tensor),)
@@ -229,7 +229,7 @@ class Subview(Instruction):
 
     tensor: Value = operand()
     index: Value = operand()
-    axis: int = attribute(0)
+    axis: int = attribute(default=0)
 
     def result(self) -> tuple[Type, ...]:
         source = tensor_type(self.tensor)

@@ -47,8 +47,8 @@ class Wait(Instruction):
 
     tokens: tuple[Value, ...] = operands()
     pending: tuple[Value, ...] = operands()
-    groups: int | None = attribute(None)
-    reads_only: bool = attribute(False)
+    groups: int | None = attribute(default=None)
+    reads_only: bool = attribute(default=False)
 
     def result(self) -> tuple[Type, ...]:
         kinds = (v.type for v in self.pending)
@@ -123,8 +123,8 @@ class Pend(Instruction):
 class Sync(Instruction):
     """A barrier among the lanes of `scope`: "block", "role" or "warp"; orders their accesses."""
 
-    scope: str = attribute("block")
-    barrier_id: int | None = attribute(None)
+    scope: str = attribute(default="block")
+    barrier_id: int | None = attribute(default=None)
 
     def effects(self) -> tuple[Effect, ...]:
         return (Effect("arrive", None), Effect("wait", None))
@@ -137,7 +137,7 @@ class Sync(Instruction):
 class Fence(Instruction):
     """Orders earlier generic accesses before later ones of `proxy` ("async", "tensormap")."""
 
-    proxy: str = attribute("async")
+    proxy: str = attribute(default="async")
 
     def effects(self) -> tuple[Effect, ...]:
         return (Effect("arrive", None),)
@@ -219,7 +219,7 @@ class Barrier(Instruction):
 
     size: int = attribute()
     count: int = attribute()
-    offset: int | None = attribute(None)
+    offset: int | None = attribute(default=None)
 
     def result(self) -> tuple[Type, ...]:
         return (BarrierType(self.size, self.count),)
@@ -241,9 +241,9 @@ class Arrive(Instruction):
 
     barrier: Value = operand()
     slot: Value = operand()
-    after: Value | None = operand(optional=True)
-    arrivals: int = attribute(1)
-    expect: int = attribute(0)
+    after: Value | None = operand(default=None)
+    arrivals: int = attribute(default=1)
+    expect: int = attribute(default=0)
 
     def effects(self) -> tuple[Effect, ...]:
         when: Literal["now", "token"] = "now" if self.after is None else "token"
