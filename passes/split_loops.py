@@ -1,8 +1,8 @@
 """Split loops: whole steps run without masks, the rest of a step runs with them.
 
-before:  for %0, %n, %64, [%acc] (%j, %acc) { load %x, [%i, %j], shape=[4, 64], bounds=[false, true] }
-after:   %a = for %0, %whole, %64, [%acc] (%j, %acc) { load ..., bounds=[false, false] }
-         %b = for %whole, %n, %64, [%a] (%j, %a) { load ..., bounds=[false, true] }
+before:  for %0, %n, %64, [%acc] (%j, %acc) { load %x, [%i, %j], shape=[4, 64], bounds=[no, yes] }
+after:   %a = for %0, %whole, %64, [%acc] (%j, %acc) { load ..., bounds=[no, no] }
+         %b = for %whole, %n, %64, [%a] (%j, %a) { load ..., bounds=[no, yes] }
 
 with %whole = (%n - 0) // 64 * 64. The second loop runs at most once.
 

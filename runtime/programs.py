@@ -163,7 +163,8 @@ def codes_from(tensor: Any, dtype: DType) -> Any:
     """The codes of a CPU tensor's elements, in its logical shape."""
     storage = storage_of(tensor).detach()
     if getattr(tensor, "packing", None) is not None:
-        return PACKINGS[tensor.packing].unpack(storage.numpy(), *tensor.shape, dtype.bits)
+        rows, columns = tensor.shape
+        return PACKINGS[tensor.packing].unpack(storage.numpy(), rows, columns, dtype.bits)
     if dtype.bits < 8:
         return unpack_bits(storage.numpy(), dtype.bits, tensor.shape[-1])
     if isinstance(tensor, PackedTensor):
