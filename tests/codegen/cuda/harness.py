@@ -135,6 +135,8 @@ def pack(kernel: Kernel, args: Sequence[Any]) -> list[Any]:
                 words.append(arg.values.shape[word.axis])
             case "stride":
                 words.append(arg.strides[word.axis])
+            case "scalar" if word.dtype.is_float and word.dtype.bits < 32:
+                words.append(int(word.dtype.encode(np.asarray(float(arg)))))
             case "scalar":
                 words.append(arg)
     return words
