@@ -64,6 +64,8 @@ def run_branch(
     sides = [_capture(c, body, before, execute) for body in (yes, no)]
     c.frame.names = before
     flows = {side.flow for side in sides}
+    if Flow.RETURN in flows:
+        _return_nothing(sides)
     if flows == {Flow.LEFT}:
         c.emit_all(If(condition=condition, yes=sides[0].builder.body(), no=sides[1].builder.body()))
         return _end_unreachable(c)
@@ -76,6 +78,14 @@ def _capture(c: Context, body: list[ast.stmt], names: Names, execute: Execute) -
         c.frame.names = dict(names)
         flow = execute(c, body)
         return _Side(builder, c.frame.names, flow)
+
+
+def _return_nothing(sides: list[_Side]) -> None:
+    """A side that reaches the end of a function returns None, if the other one does."""
+    found = [side.names.get("return") for side in sides]
+    if any(isinstance(f, Binding) and f.held is None for f in found):
+        for side in sides:
+            side.names.setdefault("return", Binding(None, None))
 
 
 def _end_unreachable(c: Context) -> Flow:
@@ -146,7 +156,7 @@ def _join_name(
             if kind is not None and not isinstance(kind, CARRIED):
                 return Missing(partial(_half, name, known[0].location))
         else:
-            met = meet(c, items[0], items[1])
+            met = meet(items[0], items[1])
             if isinstance(met, Mismatch):
                 torn = partial(_torn, name, known)
                 return Missing(partial(undecided, name, first) if met.same_type else torn)

@@ -55,7 +55,7 @@ def _call_dtype(c: Context, dtype: DType, args: tuple[Any, ...], kwargs: dict[st
 
 
 def _default(c: Context, number: bool | int | float) -> Value:
-    return embed(c, number, default_dtype(c, number))
+    return embed(c, number, default_dtype(number))
 
 
 ON_VALUES: dict[Any, Any] = {abs: language.abs, min: language.minimum, max: language.maximum}

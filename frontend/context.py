@@ -20,7 +20,7 @@ from tilewright.ir.instructions.control import Yield
 from tilewright.ir.instructions.scalar import Const, Extent
 from tilewright.ir.kernel import Builder
 from tilewright.ir.types import DType
-from tilewright.ir.values import ScalarType, TensorType, Value, tensor_type
+from tilewright.ir.values import ScalarType, TensorType, TileType, Value, tensor_type
 
 
 @dataclass
@@ -46,7 +46,7 @@ class Retype(Exception):
     loop: CarriedLoop
     name: str
     leaf: int
-    kind: ScalarType
+    kind: ScalarType | TileType
 
 
 @dataclass

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from tilewright.frontend.context import Context
-from tilewright.frontend.operands import is_scalar, static_int, to_index, to_scalar
+from tilewright.frontend.operands import is_scalar, narrow_index, static_int, to_index, to_scalar
 from tilewright.frontend.values import Extents, describe, is_number, is_static, label
 from tilewright.ir.diagnostics import LanguageError, ShapeError, TypeMismatch
 from tilewright.ir.instructions.buffer import At, BufferStore, Part
@@ -46,7 +46,7 @@ def assign_item(c: Context, held: Any, index: Any, value: Any) -> None:
     items = index if isinstance(index, tuple) else (index,)
     if isinstance(held, Value) and isinstance(held.type, TensorType):
         places = _full_index(c, held, items)
-        made = to_scalar(c, value, held.type.dtype)
+        made = narrow_index(c, to_scalar(c, value, held.type.dtype), held.type.dtype)
         if element_type(made) != held.type.dtype:
             raise TypeMismatch(
                 f"a {element_type(made).name} into {held.name or 'a tensor'} of "

@@ -180,7 +180,7 @@ def full(shape: Any, value: Any, dtype: Any = None, layout: Any = None) -> Any:
 
 @kernel_only
 def arange(*bounds: Any, dtype: Any = None, layout: Any = None) -> Any:
-    """The 1-D integer tile start … stop - 1 of static length: `tw.arange(stop | start, stop)`."""
+    """The 1-D tile start … stop - 1 of i32 (or `dtype`): `tw.arange(stop | start, stop)`."""
 
 
 @kernel_only

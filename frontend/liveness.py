@@ -8,7 +8,7 @@ change its type. One backward walk over the syntax tree, loops to a fixed point.
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
 Names = frozenset[str]
@@ -32,14 +32,17 @@ def analyze(function: ast.FunctionDef) -> Liveness:
     return found
 
 
-def assigned(body: Iterable[ast.stmt]) -> Names:
-    """All names that statements of `body` assign."""
-    return frozenset(
-        node.id
-        for statement in body
-        for node in ast.walk(statement)
-        if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)
-    )
+def assigned(body: Iterable[ast.AST]) -> Names:
+    """All names that statements (or targets) of `body` assign; comprehensions keep theirs."""
+    return frozenset(name for node in body for name in _stores(node))
+
+
+def _stores(node: ast.AST) -> Iterator[str]:
+    if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+        yield node.id
+    if not isinstance(node, (ast.ListComp, ast.GeneratorExp)):
+        for child in ast.iter_child_nodes(node):
+            yield from _stores(child)
 
 
 def _read(node: ast.AST | None) -> Names:
@@ -70,7 +73,7 @@ class _Walk:
                     self.block(node.body, live) | self.block(node.orelse, live) | _read(node.test)
                 )
             case ast.For():
-                return self.loop(node, live, _read(node.iter), NONE, assigned_targets(node.target))
+                return self.loop(node, live, _read(node.iter), NONE, assigned([node.target]))
             case ast.While():
                 return self.loop(node, live, NONE, _read(node.test), NONE)
             case ast.With():
@@ -83,7 +86,7 @@ class _Walk:
             case ast.Return():
                 return _read(node.value)
             case ast.AugAssign():
-                return live | _read(node.value) | _read(node.target) | assigned_targets(node.target)
+                return live | _read(node.value) | _read(node.target) | assigned([node.target])
             case _:
                 return (live - _stored(node)) | _read(node)
 
@@ -104,13 +107,6 @@ class _Walk:
         return head | before
 
 
-def assigned_targets(target: ast.expr) -> Names:
-    """The names that an assignment to `target` binds."""
-    return frozenset(
-        n.id for n in ast.walk(target) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store)
-    )
-
-
 def _stored(node: ast.stmt) -> Names:
     targets = node.targets if isinstance(node, ast.Assign) else [getattr(node, "target", None)]
-    return NONE.union(*(assigned_targets(t) for t in targets if t is not None))
+    return assigned(t for t in targets if t is not None)

@@ -38,8 +38,8 @@ from tilewright.frontend.values import (
 from tilewright.ir.diagnostics import LanguageError, Location, TypeMismatch
 from tilewright.ir.instructions.control import Break, Condition, Continue, For, While, Yield
 from tilewright.ir.kernel import Builder
-from tilewright.ir.types import bool_, f32, i32, i64
-from tilewright.ir.values import ScalarType, Type, Value, element_type
+from tilewright.ir.types import bool_, f32
+from tilewright.ir.values import ScalarType, TileType, Type, Value, element_type
 
 Execute = Callable[[Context, list[ast.stmt]], Flow]
 End = type[Yield] | type[Break] | type[Continue]
@@ -93,7 +93,7 @@ def _bounds(c: Context, bounds: DynamicRange) -> tuple[Value, Value, Value]:
 
 
 def run_while(c: Context, node: ast.While, execute: Execute) -> Flow:
-    """Capture `while`; a condition that is statically false drops it."""
+    """Capture `while`: one body computes the condition, the other the next carried values."""
 
     def capture(loop: CarriedLoop) -> tuple[Value, ...]:
         init, before_args = _arguments(c, loop)
@@ -171,7 +171,7 @@ def _carried(c: Context, node: ast.For | ast.While, before: Names) -> CarriedLoo
 
 def _start(c: Context, held: Any) -> Any:
     """What a carried leaf starts as: a number becomes a scalar of its default type."""
-    return embed(c, held, default_dtype(c, held)) if is_number(held) else held
+    return embed(c, held, default_dtype(held)) if is_number(held) else held
 
 
 def _arguments(c: Context, loop: CarriedLoop) -> tuple[tuple[Value, ...], tuple[Value, ...]]:
@@ -217,18 +217,18 @@ def _next(c: Context, loop: CarriedLoop, name: str, found: Binding) -> list[Valu
             if first is not last and not (is_static(last) and first == last):
                 raise _changes(loop, name, found)
             continue
-        met = _meet_next(c, first, last, (name, leaf) in loop.free)
+        met = _meet_next(first, last, (name, leaf) in loop.free)
         if isinstance(met, Mismatch):
             raise undecided(name, first) if met.same_type else _changes(loop, name, found)
-        if met != first.type and isinstance(met, ScalarType):
+        if met != first.type and isinstance(met, (ScalarType, TileType)):
             raise Retype(loop, name, leaf, met)
         values.append(become(c, last, first.type))
     return values
 
 
-def _meet_next(c: Context, first: Value, last: Any, free: bool) -> Type | Mismatch:
+def _meet_next(first: Value, last: Any, free: bool) -> Type | Mismatch:
     """The type of a leaf at the start and end of an iteration; a free number takes its end's."""
-    met = meet(c, first, last)
+    met = meet(first, last)
     if met is None:
         return first.type
     if not (isinstance(met, Mismatch) and free):
@@ -245,7 +245,7 @@ def _retype(c: Context, loop: CarriedLoop, wanted: Retype) -> None:
     """Start a leaf of `wanted.name` as the type that the loop gives it."""
     parts = list(leaves(loop.init[wanted.name]))
     held = parts[wanted.leaf]
-    if held in c.free and {held.type, wanted.kind} != {ScalarType(i32), ScalarType(i64)}:
+    if held in c.free:
         raise Retype(*c.free[held], wanted.kind)
     number = c.number_of(held)
     parts[wanted.leaf] = become(c, held if number is None else number, wanted.kind)

@@ -14,7 +14,7 @@ from tilewright.frontend.context import Context
 from tilewright.frontend.operands import cast, default_dtype, embed, is_scalar
 from tilewright.frontend.values import is_number, is_static
 from tilewright.ir.diagnostics import TypeMismatch
-from tilewright.ir.types import DType, f32, i32, i64
+from tilewright.ir.types import DType, bool_, f32, i32, i64
 from tilewright.ir.values import PendingType, ScalarType, TileType, TokenType, Type, Value
 
 
@@ -39,12 +39,12 @@ CARRIED = (ScalarType, TileType, TokenType, PendingType)
 """What loops carry and branches give; tensors, buffers and barriers are places, fixed per name."""
 
 
-def meet(c: Context, left: Any, right: Any) -> Type | Mismatch | None:
+def meet(left: Any, right: Any) -> Type | Mismatch | None:
     """The type that two leaves have together; None where they are the same static or value."""
     if left is right or (is_static(left) and is_static(right) and _equal(left, right)):
         return None
     if is_number(left) and is_number(right):
-        return ScalarType(_number_dtype(c, left, right))
+        return ScalarType(_number_dtype(left, right))
     for number, other in ((left, right), (right, left)):
         if is_number(number) and is_scalar(other):
             kind: ScalarType = other.type
@@ -55,9 +55,17 @@ def meet(c: Context, left: Any, right: Any) -> Type | Mismatch | None:
         return Mismatch(left, right)
     if _bare(left.type) == _bare(right.type):
         return left.type if left.type == right.type else _bare(left.type)
-    if {left.type, right.type} == {ScalarType(i32), ScalarType(i64)}:
-        return ScalarType(i64)
+    if _shape(left.type) == _shape(right.type) and _dtypes(left.type, right.type) == {i32, i64}:
+        return left.type if _dtypes(left.type) == {i64} else right.type
     return Mismatch(left, right)
+
+
+def _shape(kind: Type) -> tuple[int, ...] | None:
+    return kind.shape if isinstance(kind, TileType) else None
+
+
+def _dtypes(*kinds: Type) -> set[DType | None]:
+    return {getattr(kind, "dtype", None) for kind in kinds}
 
 
 def _bare(kind: Type) -> Type:
@@ -68,10 +76,12 @@ def _equal(left: Any, right: Any) -> bool:
     return type(left) is type(right) and bool(left == right)
 
 
-def _number_dtype(c: Context, left: Any, right: Any) -> DType:
+def _number_dtype(left: Any, right: Any) -> DType:
     if isinstance(left, float) or isinstance(right, float):
         return f32
-    return default_dtype(c, left if isinstance(right, bool) else right)
+    if isinstance(left, bool) and isinstance(right, bool):
+        return bool_
+    return i64 if i64 in (default_dtype(left), default_dtype(right)) else i32
 
 
 def become(c: Context, held: Any, kind: Type) -> Value:
@@ -80,9 +90,7 @@ def become(c: Context, held: Any, kind: Type) -> Value:
         assert isinstance(kind, ScalarType)
         return embed(c, float(held) if kind.dtype.is_float else held, kind.dtype)
     assert isinstance(held, Value)
-    if isinstance(kind, ScalarType):
-        return cast(c, held, kind.dtype)
-    return held
+    return cast(c, held, kind.dtype) if isinstance(kind, (ScalarType, TileType)) else held
 
 
 def undecided(name: str, held: Value) -> TypeMismatch:

@@ -1,8 +1,9 @@
 """The rules by which operands fit each other: one dtype, one shape, Python numbers adapt.
 
 * A Python number takes the dtype of what it meets; a float does not meet an integer.
-* Two values have one dtype, else the user casts. Only i32 and i64 mix (to i64): which of the two an
-  index has depends on the launch, and a kernel must not.
+* Two values have one dtype, else the user casts. Only i32 and i64 mix (to i64), and where indices
+  are 64 bits wide a store into i32 narrows: how wide an index is depends on the launch, and
+  whether a kernel is legal must not.
 * Shapes broadcast as in NumPy: aligned at their last axes, extent 1 stretches.
 """
 
@@ -60,11 +61,13 @@ def check_elementwise(held: Any) -> None:
     raise TypeMismatch(f"{describe(held)} is not a tile, scalar or number")
 
 
-def default_dtype(c: Context, number: bool | int | float) -> DType:
+def default_dtype(number: bool | int | float) -> DType:
     """The dtype of a Python number that meets nothing."""
     if isinstance(number, bool):
         return bool_
-    return c.index if isinstance(number, int) else f32
+    if isinstance(number, float):
+        return f32
+    return i32 if i32.min <= number <= i32.max else i64
 
 
 def embed(c: Context, number: bool | int | float, dtype: DType) -> Value:
@@ -87,7 +90,7 @@ def embed(c: Context, number: bool | int | float, dtype: DType) -> Value:
 def to_scalar(c: Context, held: Any, dtype: DType | None = None) -> Value:
     """`held` as a scalar value; a number takes `dtype`, or its default."""
     if is_number(held):
-        return embed(c, held, dtype or default_dtype(c, held))
+        return embed(c, held, dtype or default_dtype(held))
     if is_scalar(held):
         assert isinstance(held, Value)
         return held
@@ -127,6 +130,12 @@ def adapt(c: Context, value: Value, dtype: DType) -> None:
         raise Retype(*c.free[value], ScalarType(dtype))
 
 
+def narrow_index(c: Context, value: Value, dtype: DType) -> Value:
+    """`value` on its way into storage of `dtype`: an i64 that an index made so goes into i32."""
+    wide = c.index == i64 and element_type(value) == i64 and dtype == i32
+    return cast(c, value, i32) if wide else value
+
+
 def common_dtype(c: Context, values: list[Value]) -> DType:
     """The one dtype of `values`; TypeMismatch names two that differ."""
     first = values[0]
@@ -161,7 +170,7 @@ def unify_dtypes(c: Context, operands: tuple[Any, ...]) -> tuple[Value, ...]:
     elif any(isinstance(n, float) for n in numbers):
         dtype = f32
     else:
-        dtype = default_dtype(c, numbers[0])
+        dtype = max((default_dtype(n) for n in numbers), key=lambda d: (d.is_integer, d.bits))
     return tuple(
         cast(c, held, dtype) if isinstance(held, Value) else embed(c, held, dtype)
         for held in operands

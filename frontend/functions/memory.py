@@ -15,6 +15,7 @@ from tilewright.frontend.operands import (
     common_shape,
     has_elements,
     is_tile,
+    narrow_index,
     static_int,
     static_shape,
     to_index,
@@ -98,7 +99,7 @@ def _load(c: Context, tensor: Any, offsets: Any, shape: Any, other: Any, layout:
 
 def _fill(c: Context, tensor: Value, other: Any) -> Value:
     """`other=` of a load, in the tensor's dtype."""
-    found = to_scalar(c, other, element_type(tensor))
+    found = narrow_index(c, to_scalar(c, other, element_type(tensor)), element_type(tensor))
     if element_type(found) != element_type(tensor):
         raise TypeMismatch(
             f"other={label(found)} for {tensor.name or 'a tensor'} of {element_type(tensor).name}",
@@ -119,6 +120,7 @@ def _store(c: Context, tensor: Any, offsets: Any, value: Any) -> None:
     shape = lead_with_ones(target, places, shape_of(value))
     if shape != shape_of(value):
         value = c.emit(Reshape(operand=value, shape=shape), value.name)
+    value = narrow_index(c, value, element_type(target))
     c.emit_all(Store(tensor=target, offsets=places, value=value))
 
 
@@ -180,6 +182,8 @@ def fit_values(
 ) -> tuple[Value, tuple[Value, ...]]:
     """A value of the tensor's dtype and the indices, of one shape; tiles want index tiles."""
     dtype = element_type(tensor)
+    if has_elements(held):
+        held = narrow_index(c, held, dtype)
     if has_elements(held) and element_type(held) != dtype:
         raise TypeMismatch(
             f"{label(held)} into {tensor.name or 'a tensor'} of {dtype.name}",

@@ -32,7 +32,7 @@ from tilewright.ir.instructions.shape import (
     Transpose,
     View,
 )
-from tilewright.ir.types import DType
+from tilewright.ir.types import DType, i32
 from tilewright.ir.values import BufferType, Value, element_type, shape_of
 
 
@@ -70,7 +70,7 @@ def _arange(
             "start at 0 and add: tw.arange(size) + start",
         )
     size = static_int(stop, "the end of tw.arange") - static_int(start, "the start of tw.arange")
-    kind = c.index if dtype is None else static_dtype(dtype, "the dtype of tw.arange")
+    kind = i32 if dtype is None else static_dtype(dtype, "the dtype of tw.arange")
     if not kind.is_integer:
         raise TypeMismatch(f"tw.arange counts in integers, not {kind.name}", "cast its result")
     if size < 1:

@@ -14,7 +14,7 @@ from tilewright.ir.memory import TensorView
 from tilewright.ir.numeric import numpy_class, round_to
 from tilewright.ir.parser import parse_kernel
 from tilewright.ir.printer import print_kernel, same_kernel
-from tilewright.ir.types import DType, i32
+from tilewright.ir.types import DType, i32, i64
 from tilewright.ir.values import ScalarType, TensorType
 from tilewright.ir.verifier import verify
 
@@ -34,18 +34,26 @@ def captured(function: Callable[..., Any], index_dtype: DType = i32, /, **argume
     return kernel
 
 
-def run(
-    function: Callable[..., Any], index_dtype: DType = i32, /, **arguments: Any
-) -> dict[str, np.ndarray]:
+def run(function: Callable[..., Any], /, **arguments: Any) -> dict[str, np.ndarray]:
     """Interpret `function` on (dtype, array) tensors, (dtype, number) scalars, and statics.
 
-    Gives the tensors' values afterwards, by parameter name.
+    Gives the tensors' values afterwards, by parameter name. It is run with indices of 32 and of 64
+    bits, which must not make a difference.
     """
+    narrow, wide = (_run(function, index, arguments) for index in (i32, i64))
+    for name, values in narrow.items():
+        np.testing.assert_array_equal(values, wide[name])
+    return narrow
+
+
+def _run(
+    function: Callable[..., Any], index: DType, arguments: Mapping[str, Any]
+) -> dict[str, np.ndarray]:
     specs: dict[str, Any] = {}
     views: dict[str, Any] = {}
     for name, held in arguments.items():
         specs[name] = _spec(name, held, views)
-    kernel = captured(function, index_dtype, **specs)
+    kernel = captured(function, index, **specs)
     interpret(kernel, [views[p.name] for p in kernel.params])
     return {n: v.values for n, v in views.items() if isinstance(v, TensorView)}
 

@@ -71,9 +71,8 @@ def retyped(x: tw.Tensor, y: tw.Tensor):
     y[1] = total
 
 
-@pytest.mark.parametrize("index", [i32, i64])
-def test_a_carried_number_takes_the_type_that_it_gets_in_the_loop(index):
-    y = run(retyped, index, x=(f16, [1, 5, 3]), y=(f16, poisoned(2)))["y"]
+def test_a_carried_number_takes_the_type_that_it_gets_in_the_loop():
+    y = run(retyped, x=(f16, [1, 5, 3]), y=(f16, poisoned(2)))["y"]
     assert y.tolist() == [5, 27]
 
 
@@ -84,11 +83,10 @@ def widened(n: tw.Scalar, y: tw.Tensor):
     y[at if at < y.shape[0] else 0] = 7.0
 
 
-@pytest.mark.parametrize("index", [i32, i64])
-def test_32_and_64_bit_indices_mix_so_that_no_kernel_depends_on_the_size_of_its_tensors(index):
-    y = run(widened, index, n=(i32, 1), y=(f32, np.zeros(3)))["y"]
+def test_32_and_64_bit_indices_mix_so_that_no_kernel_depends_on_the_size_of_its_tensors():
+    y = run(widened, n=(i32, 1), y=(f32, np.zeros(3)))["y"]
     assert y.tolist() == [7, 0, 0]
-    y = run(widened, index, n=(i32, -2), y=(f32, np.zeros(3)))["y"]
+    y = run(widened, n=(i32, -2), y=(f32, np.zeros(3)))["y"]
     assert y.tolist() == [0, 7, 0]
 
 
@@ -336,3 +334,40 @@ def in_unrolled(n: tw.Scalar, y: tw.Tensor):
 
 def test_return_leaves_unrolled_loops():
     assert run(in_unrolled, n=(i32, 9), y=(i32, np.full(5, -1)))["y"].tolist() == [9, 9, -1, 0, 0]
+
+
+def counted(x: tw.Tensor, y: tw.Tensor, *, b: tw.Static = 4):
+    i = tw.grid(tw.cdiv(x.shape[0], b))
+    count, last = tw.zeros(b, tw.i32), -1
+    for k in tw.range(b):
+        count += tw.arange(b) + i * b
+        last = k if x[i * b + k] > 0 else last
+    tw.store(y, (i, 0), count)
+    y[i, b] = last
+    tw.atomic_max(y, (i, b + 1), i * b)
+
+
+def test_indices_are_stored_into_32_bits_whatever_their_width():
+    y = run(counted, x=(i32, [1, 0, 3, 0, 0, 0]), y=(i32, np.zeros((2, 6))))["y"]
+    assert y.tolist() == [[0, 4, 8, 12, 2, 0], [16, 20, 24, 28, -1, 4]]
+    kernel = captured(counted, i64, x=tensor(i32), y=tensor(i32, 2))
+    assert [c.body.args[0].type for c in kernel.walk() if isinstance(c, For)] == [ScalarType(i64)]
+
+
+@tw.inline
+def mark(y, k):
+    if y[k] > 2:
+        y[k] = 0
+        return
+    y[k] = 1
+
+
+def marking(y: tw.Tensor):
+    for k in tw.range(y.shape[0]):
+        mark(y, k)
+    k = [k + 1 for k in (6, 8)]
+    y[0] = k[0]
+
+
+def test_an_inline_function_without_a_result_may_return_early():
+    assert run(marking, y=(i32, [1, 3, 2, 5]))["y"].tolist() == [7, 0, 1, 0]
