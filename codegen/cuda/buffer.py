@@ -3,12 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import nullcontext
+
+import numpy as np
 
 from tilewright.codegen.cuda.elements import stored_type
 from tilewright.codegen.cuda.emitter import Emitter, emits, layout_of
-from tilewright.codegen.cuda.places import digit, is_representative, sum_of
+from tilewright.codegen.cuda.places import (
+    digit,
+    is_inside_tile,
+    is_representative,
+    sum_of,
+)
 from tilewright.codegen.cuda.prelude import add_snippets
-from tilewright.codegen.cuda.shared import emit_addresses
+from tilewright.codegen.cuda.shared import emit_addresses, whole_block
 from tilewright.ir.instructions.buffer import (
     Alloc,
     At,
@@ -19,7 +27,7 @@ from tilewright.ir.instructions.buffer import (
 )
 from tilewright.ir.layout import Layout
 from tilewright.ir.targets.shared_access import SharedPlan, plan_shared_access
-from tilewright.ir.values import Value, buffer_type, element_type
+from tilewright.ir.values import TileType, Value, buffer_type, element_type
 
 add_snippets(r"""
 //@ tw_ldmatrix
@@ -54,14 +62,6 @@ def memory_of(buffer: Value) -> Layout:
     layout = buffer_type(buffer).layout
     assert layout is not None
     return layout
-
-
-def _memory_for(buffer: Value, registers: Layout) -> Layout:
-    """The part of a buffer that a register tile covers: it may be padded less than the buffer."""
-    memory = memory_of(buffer)
-    if memory.shape == registers.shape:
-        return memory
-    return memory.slice((0,) * memory.rank, registers.shape)
 
 
 @emits(Alloc)
@@ -106,8 +106,8 @@ def emit_buffer_load(item: BufferLoad, e: Emitter) -> None:
     name = e.fresh(result.name or "v")
     e.line(f"__align__(16) {kind} {name}[{e.registers(result)}];")
     e.alias(result, name)
-    memory = _memory_for(item.buffer, layout_of(result))
-    plan = plan_shared_access(layout_of(result), memory, matrices=e.target.has("ldmatrix"))
+    layout, memory = layout_of(result), memory_of(item.buffer)
+    plan = plan_shared_access(layout, memory, matrices=e.target.has("ldmatrix"))
     transposed = "true" if plan.kind == "transposed" else "false"
 
     def access(registers: tuple[int, ...], address: str) -> None:
@@ -131,7 +131,7 @@ def emit_buffer_load(item: BufferLoad, e: Emitter) -> None:
             e.line(" ".join(moves))
 
     with e.block(""):
-        _emit_plan(e, e.name(item.buffer), memory, plan, access)
+        _emit_plan(e, item.buffer, layout, plan, access)
 
 
 @emits(BufferStore)
@@ -140,8 +140,7 @@ def emit_buffer_store(item: BufferStore, e: Emitter) -> None:
     kind = stored_type(element_type(item.value))
     name = e.name(item.value)
     layout = layout_of(item.value)
-    memory = _memory_for(item.buffer, layout)
-    plan = plan_shared_access(layout, memory, matrices=False)
+    plan = plan_shared_access(layout, memory_of(item.buffer), matrices=False)
     once = is_representative(e, layout)
 
     def access(registers: tuple[int, ...], address: str) -> None:
@@ -154,20 +153,26 @@ def emit_buffer_store(item: BufferStore, e: Emitter) -> None:
         e.line(e.call(f"tw_store<{plan.width}>", f"tw_shared + {address}", words) + ";")
 
     with e.block(f"if ({once})" if once else ""):
-        _emit_plan(e, e.name(item.buffer), memory, plan, access)
+        _emit_plan(e, item.buffer, layout, plan, access)
 
 
 def _emit_plan(
     e: Emitter,
-    base: str,
-    memory: Layout,
+    buffer: Value,
+    layout: Layout,
     plan: SharedPlan,
     access: Callable[[tuple[int, ...], str], None],
 ) -> None:
+    """All accesses; lanes that hold a ghost take no part in one."""
+    memory = memory_of(buffer)
+    inside = TileType(memory.shape, element_type(buffer), layout)
     tables = [group.elements for group in plan.groups]
-    addresses = emit_addresses(e, base, memory, tables)
-    for group, address in zip(plan.groups, addresses, strict=True):
-        access(group.registers, address)
+    active = [whole_block(e, group.active).astype(np.bool_) for group in plan.groups]
+    addresses = emit_addresses(e, e.name(buffer), memory, tables, active=active)
+    for group, mask, address in zip(plan.groups, active, addresses, strict=True):
+        holds = "" if mask.all() else is_inside_tile(e, inside, str(group.registers[0]))
+        with e.block(f"if ({holds})") if holds else nullcontext():
+            access(group.registers, address)
 
 
 def is_run(registers: tuple[int, ...]) -> bool:

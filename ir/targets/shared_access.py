@@ -6,6 +6,9 @@ each matrix the 32 bits at row l / 4, column pair l % 4; *transposed*, at rows 2
 next, column l / 4. It serves any element type whose registers lie in memory like that. A *vector*
 access moves 1 to 16 neighbouring bytes per lane. The plan is derived from where the two layouts put
 each element, so it holds for every layout; nothing here knows an atom.
+
+The two layouts may be larger than the tile in different ways. What the registers hold outside of
+the memory has no address: lanes whose element is such a ghost take no part in an access.
 """
 
 from __future__ import annotations
@@ -30,11 +33,17 @@ _LANE = np.arange(32)
 class AccessGroup:
     """One instruction: its registers in order, and the coordinate that each lane addresses.
 
-    `elements[warp, lane]` is the row-major number, in the tile, of the first element addressed.
+    `elements[warp, lane]` is the row-major number, in the memory, of the first element addressed;
+    -1 where the lane takes no part.
     """
 
     registers: tuple[int, ...]
     elements: Ints
+
+    @property
+    def active(self) -> npt.NDArray[np.bool_]:
+        """Which lanes take part."""
+        return np.asarray(self.elements >= 0)
 
 
 @dataclass(frozen=True)
@@ -51,19 +60,20 @@ class SharedPlan:
         if self.kind != "vector":
             numbers = numbers.reshape(-1, 8)
         numbers = np.unique(numbers, axis=0)
-        coordinates = tuple(np.asarray(c, np.int64) for c in np.unravel_index(numbers, shape))
-        return [Access(coordinates, np.ones(numbers.shape, np.bool_), self.width)]
+        places = np.unravel_index(np.maximum(numbers, 0), shape)
+        coordinates = tuple(np.asarray(c, np.int64) for c in places)
+        return [Access(coordinates, numbers >= 0, self.width)]
 
 
 @functools.cache
 def plan_shared_access(registers: Layout, memory: Layout, *, matrices: bool) -> SharedPlan:
-    """How a tile in `registers` moves from or to `memory` (equal shapes; whole bytes).
+    """How a tile in `registers` moves from or to `memory` (whole bytes).
 
     `matrices` says that `ldmatrix` may be used: the target has it and the tile is read.
     """
-    numbers = registers.elements_at("warp", "lane", "reg")
-    addresses = _byte_addresses(memory)[numbers]
-    if matrices:
+    numbers = _memory_numbers(registers, memory)
+    addresses = np.where(numbers >= 0, _byte_addresses(memory)[numbers], -1)
+    if matrices and (numbers >= 0).all():
         for kind in ("matrix", "transposed"):
             groups = _match_matrices(kind, addresses, numbers, memory.bits // 8)
             if groups is not None:
@@ -75,6 +85,19 @@ def plan_shared_access(registers: Layout, memory: Layout, *, matrices: bool) -> 
             made = tuple(AccessGroup(run, numbers[:, :, run[0]]) for run in runs)
             return SharedPlan("vector", width, made)
     raise AssertionError("single elements always match")
+
+
+def _memory_numbers(registers: Layout, memory: Layout) -> Ints:
+    """The row-major numbers in `memory` of what (warp, lane, reg) hold; -1 for what is outside."""
+    numbers = registers.elements_at("warp", "lane", "reg")
+    if registers.shape == memory.shape:
+        return numbers
+    coordinates = np.unravel_index(np.maximum(numbers, 0), registers.shape)
+    inside = numbers >= 0
+    for places, extent in zip(coordinates, memory.shape, strict=True):
+        inside = inside & (places < extent)
+    safe = tuple(np.where(inside, places, 0) for places in coordinates)
+    return np.where(inside, np.ravel_multi_index(safe, memory.shape), -1)
 
 
 def _byte_addresses(memory: Layout) -> Ints:
@@ -138,10 +161,14 @@ def _match_vectors(addresses: Ints, size: int, width: int) -> list[tuple[int, ..
     count = addresses.shape[2]
     if vector * size != width or count % vector:
         return None
-    order = np.argsort(addresses[0, 0], kind="stable")
-    runs = order.reshape(-1, vector)
+    first = addresses[0, 0]
+    ghosts_last = np.where(first >= 0, first, addresses.max() + 1 + np.arange(count))
+    runs = np.argsort(ghosts_last, kind="stable").reshape(-1, vector)
     held = addresses[:, :, runs]
-    aligned = (held[..., 0] % width == 0).all()
-    if not aligned or (np.diff(held, axis=-1) != size).any():
+    real = held >= 0
+    whole = real.all(axis=-1)
+    aligned = (held[..., 0] % width == 0) & (np.diff(held, axis=-1) == size).all(axis=-1)
+    if (whole != real.any(axis=-1)).any() or not aligned[whole].all():
         return None
-    return sorted(tuple(int(r) for r in run) for run in runs)
+    used = runs[whole.any(axis=(0, 1))]
+    return sorted(tuple(int(r) for r in run) for run in used)
