@@ -20,6 +20,7 @@ from typing import Any
 from tilewright.frontend import language
 from tilewright.frontend.annotations import InlineFunction
 from tilewright.frontend.source import Source, read_source
+from tilewright.frontend.values import describe
 from tilewright.ir.diagnostics import LanguageError
 from tilewright.ir.layout import Layout
 from tilewright.ir.types import DType
@@ -90,7 +91,7 @@ def static_attribute(held: Any, name: str) -> Any:
     try:
         found = getattr(held, name)
     except AttributeError:
-        what = held.__name__ if isinstance(held, ModuleType) else f"a {type(held).__name__}"
+        what = held.__name__ if isinstance(held, ModuleType) else describe(held)
         raise unknown(f"{what} has no {name}", name, dir(held)) from None
     if callable(found) and isinstance(held, (str, int, float, tuple, DType)):
         raise LanguageError(f"the method {name} of {held!r} does not run in a kernel")

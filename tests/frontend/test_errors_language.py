@@ -331,6 +331,14 @@ def private_name(x: tw.Tensor):
     t = x.__len__
 
 
+@broken
+def attribute_of_a_number(size: tw.Static = 64):
+    """LanguageError
+    64 has no codes
+    size.codes"""
+    t = size.codes
+
+
 @pytest.mark.parametrize("function", GALLERY, ids=lambda f: f.__name__)
 def test_the_error(function):
     check(function)
