@@ -147,6 +147,10 @@ def emit_buffer_store(item: BufferStore, e: Emitter) -> None:
         if len(registers) == 1:
             e.line(f"*({kind} *)(tw_shared + {address}) = {name}[{registers[0]}];")
             return
+        if is_run(registers):
+            place = f"&{name}[{registers[0]}]"
+            e.line(e.call(f"tw_store<{plan.width}>", f"tw_shared + {address}", place) + ";")
+            return
         words = e.fresh("words")
         values = ", ".join(f"{name}[{r}]" for r in registers)
         e.line(f"__align__(16) const {kind} {words}[{len(registers)}] = {{{values}}};")
