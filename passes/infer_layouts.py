@@ -39,7 +39,9 @@ DEFAULT_WARPS = 4
 
 def infer_layouts(kernel: Kernel, context: Context) -> Kernel:
     """`kernel` in phase laid_out."""
-    warps = kernel.warps or int(context.config.get("warps") or DEFAULT_WARPS)
+    warps = max(
+        kernel.warps or int(context.config.get("warps") or DEFAULT_WARPS), find_named_warps(kernel)
+    )
     kernel = replace(prepare_layouts(kernel), warps=warps)
     groups, facts = find_groups(kernel), find_facts(kernel)
     anchors = find_anchors(kernel, groups, facts, context.target)
@@ -48,6 +50,21 @@ def infer_layouts(kernel: Kernel, context: Context) -> Kernel:
     layouts = _solve(problem)
     solution = Solution(groups, layouts, facts, context.target, counts, warps, problem.is_fixed)
     return replace(rewrite_layouts(kernel, solution), phase="laid_out")
+
+
+def find_named_warps(kernel: Kernel) -> int:
+    """The warps that the layouts in the kernel's text move along, outside of roles."""
+    layouts = [
+        held
+        for item in kernel.walk()
+        for held in (getattr(item, "layout", None), *(_layout_of(v) for v in item.results))
+        if isinstance(held, Layout)
+    ]
+    return max((layout.size("warp") for layout in layouts), default=1)
+
+
+def _layout_of(value: Value) -> object:
+    return getattr(value.type, "layout", None)
 
 
 def find_warps(kernel: Kernel, warps: int) -> dict[Value, int]:

@@ -1,7 +1,7 @@
 """Atomics on global memory, and signals between blocks.
 
 What the hardware has is one instruction; the rest (f32 maximum, 8- and 16-bit elements) is a
-compare-and-swap loop on the word that holds the element.
+compare-and-swap loop.
 """
 
 from __future__ import annotations
@@ -17,7 +17,6 @@ from tilewright.codegen.cuda.elements import (
 from tilewright.codegen.cuda.emitter import Emitter, emits, layout_of
 from tilewright.codegen.cuda.gather import element_address, once_per_block
 from tilewright.codegen.cuda.places import all_of, is_inside_tile, is_representative
-from tilewright.codegen.cuda.prelude import add_snippets
 from tilewright.ir.diagnostics import InternalError, TypeMismatch
 from tilewright.ir.instructions.atomic import Atomic, Signal, SignalWait
 from tilewright.ir.types import DType
@@ -39,17 +38,6 @@ FUNCTIONS = {
     "atomic.and": "atomicAnd",
     "atomic.exchange": "atomicExch",
 }
-
-add_snippets(r"""
-//@ tw_swap_32
-// Replaces WIDTH bits of an aligned word at `shift` if the word is still `seen`.
-template <int WIDTH>
-__device__ __forceinline__ unsigned tw_swap_32(unsigned *word, unsigned seen, int shift, unsigned code) {
-    const unsigned mask = WIDTH == 32 ? 0xffffffffu : ((1u << (WIDTH & 31)) - 1) << shift;
-    return atomicCAS(word, seen, (seen & ~mask) | (code << shift));
-}
-""")
-
 
 @emits(Atomic)
 def emit_atomic(item: Atomic, e: Emitter) -> None:
@@ -88,23 +76,25 @@ def _update(e: Emitter, item: Atomic, dtype: DType, address: str, old: str, new:
 
 
 def _swap_loop(e: Emitter, item: Atomic, dtype: DType, address: str, old: str, new: str) -> None:
-    """Reads the word, computes, and swaps it in until nothing came between."""
-    wide = dtype.bits == 64
-    kind = "unsigned long long" if wide else "unsigned"
+    """Reads the word, computes, and swaps it in until nothing came between.
+
+    The smallest word has 16 bits: a byte is swapped together with its neighbour.
+    """
+    bits = max(16, dtype.bits)
+    kind = integer_type(bits, signed=False)
     e.line(f"const unsigned long long place = (unsigned long long)({address});")
-    e.line(f"{kind} *const word = ({kind} *)(place & ~{7 if wide else 3}ull);")
-    e.line(f"const int shift = (int)(place & {7 if wide else 3}) * 8;")
+    e.line(f"{kind} *const word = ({kind} *)(place & ~{bits // 8 - 1}ull);")
     e.line(f"{kind} seen = *(volatile {kind} *)word, expected;")
+    if dtype.bits < bits:
+        e.line(f"const int shift = (int)(place & {bits // 8 - 1}) * 8;")
     with e.block("do"):
         e.line("expected = seen;")
-        code = f"({integer_type(dtype.bits, signed=False)})(expected >> shift)"
+        code = "expected" if dtype.bits == bits else "(unsigned char)(expected >> shift)"
         e.line(f"{old} = {write_code(e, dtype, code)};")
         result = read_code(e, dtype, f"({_combined(e, item.op, dtype, old, new)})")
-        if wide:
-            e.line(f"seen = atomicCAS(word, expected, {result});")
-        else:
-            swap = e.call(f"tw_swap_32<{dtype.bits}>", "word", "expected", "shift", f"(unsigned){result}")
-            e.line(f"seen = {swap};")
+        if dtype.bits < bits:
+            result = f"({kind})((expected & ~(255 << shift)) | ({result} << shift))"
+        e.line(f"seen = atomicCAS(word, expected, {result});")
     e.lines[-1] += " while (seen != expected);"
 
 

@@ -1,4 +1,5 @@
-"""print and check inside kernels: `vprintf` and `__assertfail`, which the driver provides.
+"""print and check inside kernels: `vprintf` and `__assertfail`, which the driver provides (NVRTC
+knows the second by itself).
 
 Tiles are printed by one lane, which holds them whole (`infer_layouts` replicates what is printed).
 """
@@ -81,7 +82,6 @@ def _quoted(text: str) -> str:
 @emits(Check)
 def emit_check(item: Check, e: Emitter) -> None:
     e.comment(item)
-    e.need("__assertfail")
     place = item.location
     file, line = (place.file.rsplit("/", 1)[-1], place.line) if place else ("kernel", 0)
     arguments = f"{_quoted(item.text)}, {_quoted(file)}, {line}, {_quoted(e.kernel.name)}, 1"

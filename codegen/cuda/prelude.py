@@ -225,9 +225,6 @@ __device__ __forceinline__ void tw_store(void *memory, const void *registers) {
     memcpy(&word, registers, BYTES);
     *(typename tw_words<BYTES>::type *)memory = word;
 }
-//@ __assertfail
-extern "C" __device__ void __assertfail(const char *message, const char *file, unsigned line,
-                                        const char *function, unsigned long long size);
 """
 
 _HEAD = re.compile(r"^//@ (\w+)(?:: (.*))?\n", re.MULTILINE)
