@@ -3,9 +3,9 @@
 cuda: `simplify` first, so that all others see folded scalars and proved bounds; `split_loops` reads
 the bounds and must come before layouts, which differ with and without masks. `choose_atoms`
 fixes the fragments that `infer_layouts` starts from; declared buffers follow the layouts of their
-tiles. Reductions are split once layouts say which cross warps; the converts that this leaves are
-expanded by `place_tiles`, with the operands of products. `overlap` needs the copies, `plan_shared`
-the rings, `insert_sync` the offsets: two buffers in the same bytes are ordered like two accesses to
+tiles, and copies that a kernel starts itself become groups. Reductions are split once layouts say
+which cross warps; the converts that this leaves are expanded by `place_tiles`, with the operands of
+products. `overlap` needs the copies, `plan_shared` the rings, `insert_sync` the offsets: two buffers in the same bytes are ordered like two accesses to
 one. `vectorize` needs final layouts, and `select` decides nothing.
 """
 
@@ -14,6 +14,7 @@ from __future__ import annotations
 from tilewright.ir.targets.record import Target
 from tilewright.passes import (
     choose_atoms,
+    commit_copies,
     infer_layouts,
     insert_sync,
     lay_out_buffers,
@@ -34,6 +35,7 @@ CUDA: tuple[Pass, ...] = (
     choose_atoms.PASS,
     infer_layouts.PASS,
     lay_out_buffers.PASS,
+    commit_copies.PASS,
     split_reductions.PASS,
     place_tiles.PASS,
     overlap.PASS,
