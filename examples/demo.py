@@ -169,8 +169,7 @@ def show_gpu_code(console: Console) -> None:
 def memory_columns(counters: dict[str, object]) -> tuple[str, str]:
     """Bank conflicts, and sectors per global request, of a virtual run."""
     shared, memory = counters["shared"], counters["global"]
-    conflicts = shared["wavefronts"] - shared["ideal"]
-    return f"{conflicts:,}", f"{memory['sectors'] / max(1, memory['requests']):.2f}"
+    return f"{shared['bank_conflicts']:,}", f"{memory['sectors_per_request']:.2f}"
 
 
 def show_gpu_run(console: Console) -> None:
