@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
@@ -15,7 +15,7 @@ from lark.exceptions import UnexpectedInput
 
 from tilewright.ir import instructions as _instructions
 from tilewright.ir.diagnostics import IRSyntaxError, Location, TilewrightError
-from tilewright.ir.instruction import REGISTRY, Body, Instruction, with_results
+from tilewright.ir.instruction import REGISTRY, Body, FieldSpec, Instruction, with_results
 from tilewright.ir.kernel import Kernel
 from tilewright.ir.layout import Layout, parse_layout
 from tilewright.ir.printer import print_type
@@ -150,11 +150,12 @@ class _Parser:
         for child in _trees(node):
             match child.data:
                 case "operand":
-                    given[self.next_name(queue, place)] = self.use(child.children[0], place)
+                    name = self.next_name(queue, "operand", cls, place)
+                    given[name] = self.use(child.children[0], place)
                 case "operands":
                     values = cast(Node, child.children[0])
                     used = tuple(self.use(v, place) for v in values.children)
-                    given[self.next_name(queue, place)] = used
+                    given[self.next_name(queue, "operands", cls, place)] = used
                 case "named_operand":
                     given[str(child.children[0])] = self.use(child.children[1], place)
                 case "attribute":
@@ -165,11 +166,16 @@ class _Parser:
         self.place_bodies(cls, blocks, given)
         return given
 
-    def next_name(self, queue: Any, place: Location) -> str:
+    def next_name(
+        self, queue: Iterator[FieldSpec], kind: str, cls: type[Instruction], place: Location
+    ) -> str:
         spec = next(queue, None)
         if spec is None:
             raise IRSyntaxError("too many operands", location=place)
-        return str(spec.name)
+        if spec.kind != kind:
+            wanted = "one value" if spec.kind == "operand" else "a list: [%a, %b]"
+            raise IRSyntaxError(f"{spec.name} of {cls.name} is {wanted}", location=place)
+        return spec.name
 
     def place_bodies(
         self, cls: type[Instruction], blocks: Sequence[Body], given: dict[str, Any]
@@ -268,7 +274,19 @@ class _Parser:
         meta = node.meta
         if meta.empty:
             return Location(self.file, 0)
-        return Location(self.file, meta.line, meta.column - 1, meta.end_column - 1)
+        ends = [meta.end_column] if meta.end_line == meta.line else _ends(node, meta.line)
+        return Location(self.file, meta.line, meta.column - 1, max(ends) - 1)
+
+
+def _ends(node: Node, line: int) -> list[int]:
+    """End columns of what stands on `line`, the first of `node`."""
+    ends = [node.meta.column + 1]
+    for child in node.children:
+        if isinstance(child, Token):
+            ends += [child.end_column] if child.line == line and child.end_column else []
+        elif child.data != "nested" and not child.meta.empty and child.meta.line == line:
+            ends.append(child.meta.end_column)
+    return ends
 
 
 def _dtype(text: str, place: Location) -> DType:

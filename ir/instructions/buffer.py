@@ -10,7 +10,7 @@ from math import prod
 
 import numpy as np
 
-from tilewright.ir.diagnostics import ShapeError, TypeMismatch
+from tilewright.ir.diagnostics import InterpretError, ShapeError, TypeMismatch
 from tilewright.ir.instruction import (
     ANY,
     Action,
@@ -37,7 +37,9 @@ from tilewright.ir.values import (
     Value,
     buffer_type,
     element_type,
+    scalar_type,
     shape_of,
+    tile_type,
 )
 
 
@@ -67,6 +69,14 @@ class At(Instruction):
     buffer: Value = operand()
     index: tuple[Value, ...] = operands()
 
+    def check(self) -> None:
+        rank = len(buffer_type(self.buffer).shape)
+        if len(self.index) > rank:
+            raise ShapeError(f"{len(self.index)} indices for a buffer of rank {rank}")
+        for index in self.index:
+            if not scalar_type(index).dtype.is_integer:
+                raise TypeMismatch("an index of a buffer is an integer")
+
     def result(self) -> tuple[Type, ...]:
         kind = buffer_type(self.buffer)
         taken = len(self.index)
@@ -77,6 +87,9 @@ class At(Instruction):
         return (BufferType(kind.shape[taken:], kind.dtype, layout),)
 
     def meaning(self, buffer: BufferView, index: tuple[Array, ...]) -> BufferView:
+        for i, extent in zip(index, buffer.shape, strict=False):
+            if not 0 <= int(i) < extent:
+                raise InterpretError(f"index {int(i)} of a buffer's {extent} stages")
         return buffer.at(tuple(int(i) for i in index))
 
 
@@ -87,6 +100,12 @@ class Part(Instruction):
     buffer: Value = operand()
     start: tuple[int, ...] = attribute()
     shape: tuple[int, ...] = attribute()
+
+    def check(self) -> None:
+        have = buffer_type(self.buffer).shape
+        ends = tuple(s + n for s, n in zip(self.start, self.shape, strict=True))
+        if len(ends) != len(have) or any(e > h for e, h in zip(ends, have, strict=True)):
+            raise ShapeError(f"part {self.start} + {self.shape} leaves a buffer of shape {have}")
 
     def result(self) -> tuple[Type, ...]:
         kind = buffer_type(self.buffer)
@@ -106,6 +125,11 @@ class BufferTranspose(Instruction):
     buffer: Value = operand()
     axes: tuple[int, ...] = attribute()
 
+    def check(self) -> None:
+        have = buffer_type(self.buffer).shape
+        if sorted(self.axes) != list(range(len(have))):
+            raise ShapeError(f"axes {self.axes} do not permute a buffer of shape {have}")
+
     def result(self) -> tuple[Type, ...]:
         kind = buffer_type(self.buffer)
         layout = None if kind.layout is None else kind.layout.permute(*self.axes)
@@ -120,6 +144,9 @@ class BufferLoad(Instruction):
     """result[i] = buffer[i]"""
 
     buffer: Value = operand()
+
+    def check(self) -> None:
+        buffer_type(self.buffer)
 
     def result(self) -> tuple[Type, ...]:
         return (TileType(shape_of(self.buffer), element_type(self.buffer)),)
@@ -142,7 +169,7 @@ class BufferStore(Instruction):
         return (Effect("write", self.buffer),)
 
     def check(self) -> None:
-        if shape_of(self.buffer) != shape_of(self.value):
+        if buffer_type(self.buffer).shape != tile_type(self.value).shape:
             raise ShapeError(
                 f"a tile of shape {shape_of(self.value)} into a buffer of {shape_of(self.buffer)}"
             )

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tilewright.ir.diagnostics import TypeMismatch
+from tilewright.ir.diagnostics import InterpretError, TypeMismatch
 from tilewright.ir.instruction import (
     ANY,
     Body,
@@ -94,6 +94,8 @@ class For(Instruction):
         init: tuple[Any, ...],
         body: Body,
     ) -> Run:
+        if int(step) < 1:
+            raise InterpretError(f"a loop's step is at least 1, not {int(step)}")
         carried = init
         for index in range(int(low), int(high), int(step)):
             outcome, values = yield from machine.run(body, (np.asarray(index), *carried))

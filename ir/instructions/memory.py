@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from tilewright.ir.diagnostics import ShapeError, TypeMismatch
+from tilewright.ir.diagnostics import InterpretError, ShapeError, TypeMismatch
 from tilewright.ir.instruction import (
     ANY,
     Effect,
@@ -55,13 +55,20 @@ def check_region(tensor: Value, offsets: tuple[Value, ...], shape: tuple[int, ..
             raise TypeMismatch(f"an offset is an integer, not {element_type(offset).name}")
 
 
+def check_axis(tensor: Value, axis: int) -> None:
+    """`axis` is one of `tensor`'s."""
+    rank = tensor_type(tensor).rank
+    if not 0 <= axis < rank:
+        raise ShapeError(f"axis {axis} of {tensor.name or 'a tensor'} of rank {rank}")
+
+
 @instruction("load", phases=ANY)
 class Load(Instruction):
     """result[i] = tensor[offsets + i] inside the view, else `other` (0 when absent).
 
     An offset that is a 1-D tile gathers along its axis: result[i, j] = tensor[rows[i], column + j].
-    `bounds[d]` says whether axis d may leave the view and must be checked. `vector` neighbours along
-    the last axis are accessed at once (chosen by `vectorize`; it changes no result).
+    `bounds[d]` says whether axis d may leave the view and must be checked. `vector` neighbours
+    along the last axis are accessed at once (chosen by `vectorize`; it changes no result).
     """
 
     tensor: Value = operand()
@@ -231,6 +238,9 @@ class Subview(Instruction):
     index: Value = operand()
     axis: int = attribute(default=0)
 
+    def check(self) -> None:
+        check_axis(self.tensor, self.axis)
+
     def result(self) -> tuple[Type, ...]:
         source = tensor_type(self.tensor)
         keep = [a for a in range(source.rank) if a != self.axis]
@@ -245,5 +255,7 @@ class Subview(Instruction):
         )
 
     def meaning(self, tensor: TensorView, index: Array) -> TensorView:
+        if not 0 <= int(index) < tensor.shape[self.axis]:
+            raise InterpretError(f"subview {int(index)} of {tensor.shape[self.axis]}")
         at = (slice(None),) * self.axis + (int(index),)
         return TensorView(tensor.values[at], tensor.dtype)

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 
+from tilewright.ir.diagnostics import InterpretError, TypeMismatch
 from tilewright.ir.instruction import ANY, Instruction, attribute, instruction, operand
+from tilewright.ir.instructions.memory import check_axis
 from tilewright.ir.memory import TensorView
 from tilewright.ir.numeric import Array, round_to
 from tilewright.ir.types import DType, bool_
-from tilewright.ir.values import ScalarType, Type, Value
+from tilewright.ir.values import ScalarType, Type, Value, scalar_type
 
 
 @instruction("const", phases=ANY)
@@ -34,6 +36,9 @@ class Extent(Instruction):
     axis: int = attribute()
     dtype: DType = attribute()
 
+    def check(self) -> None:
+        check_axis(self.tensor, self.axis)
+
     def result(self) -> tuple[Type, ...]:
         return (ScalarType(self.dtype),)
 
@@ -49,6 +54,9 @@ class Stride(Instruction):
     axis: int = attribute()
     dtype: DType = attribute()
 
+    def check(self) -> None:
+        check_axis(self.tensor, self.axis)
+
     def result(self) -> tuple[Type, ...]:
         return (ScalarType(self.dtype),)
 
@@ -63,10 +71,9 @@ class Assume(Instruction):
     fact: Value = operand()
 
     def check(self) -> None:
-        assert isinstance(self.fact.type, ScalarType)
-        assert self.fact.type.dtype == bool_
+        if scalar_type(self.fact).dtype != bool_:
+            raise TypeMismatch(f"assume wants a bool, not {scalar_type(self.fact).dtype.name}")
 
     def meaning(self, fact: Array) -> None:
-        from_user = bool(fact)
-        if not from_user:
-            raise AssertionError("an assumption of the kernel does not hold")
+        if not bool(fact):
+            raise InterpretError("an assumption of the kernel does not hold")
