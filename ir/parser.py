@@ -102,7 +102,10 @@ class _Parser:
         raise AssertionError("the grammar ends every kernel with a block")
 
     def block(self, node: Node) -> tuple[Instruction, ...]:
-        return tuple(self.instruction(child) for child in _trees(node))
+        found = tuple(self.instruction(child) for child in _trees(node))
+        if not found:
+            raise IRSyntaxError("a body is empty: it ends in `yield`", location=self.place(node))
+        return found
 
     def definitions(self, node: Node) -> tuple[Value, ...]:
         return tuple(self.define(child) for child in _trees(node))

@@ -84,6 +84,7 @@ REJECTED = {
         "leaves a buffer of shape",
     ),
     "not an instruction": ("add add add", IRSyntaxError, "cannot read this"),
+    "empty body": ("for_tiles [] {\n  }", IRSyntaxError, "a body is empty"),
     "no body": ("for_tiles [%i]", IRSyntaxError, "for_tiles: .*'body'"),
 }
 
