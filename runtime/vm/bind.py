@@ -30,7 +30,7 @@ Step = Callable[[Any], Any]
 def bind_full(ins: Instruction, frame: Frame) -> Run:
     """The instruction on all lanes of the frame."""
     value = VALUES.get(ins.opcode)
-    if value is not None and ins.guard is None:
+    if value is not None and ins.guard is None and not _is_watched(ins, frame):
         found: Callable[[], Any] = _checked(
             ins, frame, lambda: value(ins, frame, frame.destinations(ins))
         )
@@ -41,7 +41,28 @@ def bind_full(ins: Instruction, frame: Frame) -> Run:
 def bind_masked(ins: Instruction, frame: Frame) -> Step:
     """The instruction on the lanes of a mask."""
     step = _checked(ins, frame, lambda: _step(ins, frame))
+    if _is_watched(ins, frame):
+        step = _watched(ins, frame, step)
     return step if ins.guard is None else _guarded(ins, frame, step)
+
+
+def _is_watched(ins: Instruction, frame: Frame) -> bool:
+    checks = frame.gang.checks
+    return checks is not None and checks.watches(ins)
+
+
+def _watched(ins: Instruction, frame: Frame, step: Step) -> Step:
+    """Reads of registers that may be uninitialised are checked, writes noted."""
+    checks = frame.gang.checks
+    assert checks is not None
+    before, after = checks.bind_registers(ins, frame)
+
+    def watched(mask: Array | None) -> None:
+        before(mask)
+        step(mask)
+        after(mask)
+
+    return watched
 
 
 def _step(ins: Instruction, frame: Frame) -> Step:

@@ -58,7 +58,8 @@ class Launch:
     output: list[str] = field(default_factory=list)
     shared_end: int = 0
     local_size: int = 0
-    spins: bool = False
+    spins: bool = False  # lanes may wait for other lanes in a loop
+    interleaves: bool = False  # … of other blocks
     ledger: Ledger = field(default_factory=Ledger)
     rng: np.random.Generator = field(default_factory=np.random.default_rng)
 
@@ -116,7 +117,7 @@ def run(
     _check_shape(launch)
     _place_variables(launch)
     hosts = _place_arguments(launch, list(args))
-    launch.spins = any(_synchronizes(ins) for ins in program.instructions)
+    launch.spins, launch.interleaves = _find_spins(program)
     with np.errstate(all="ignore"):
         report = _execute(launch)
     _copy_back(launch, hosts)
@@ -151,13 +152,22 @@ def _check_shape(launch: Launch) -> None:
         )
 
 
-def _synchronizes(ins: Instruction) -> bool:
-    """Whether lanes may wait for others through memory."""
-    if ins.opcode in ("ld", "st") and {"acquire", "release", "volatile", "relaxed", "mmio"} & set(
-        ins.mods
-    ):
-        return True
-    return ins.opcode in ("atom", "membar", "nanosleep", "mbarrier")
+def _find_spins(program: Program) -> tuple[bool, bool]:
+    """Whether a loop waits through memory at all, and whether it may wait for other blocks."""
+    spins = interleaves = False
+    for pc, ins in enumerate(program.instructions):
+        label = ins.operands[0] if ins.opcode == "bra" else None
+        if not isinstance(label, Symbol):
+            continue
+        for inner in program.instructions[program.target(pc, label.name) : pc]:
+            spins |= inner.opcode == "mbarrier" or _polls(inner)
+            interleaves |= _polls(inner)
+    return spins, interleaves
+
+
+def _polls(ins: Instruction) -> bool:
+    strong = bool({"acquire", "volatile", "relaxed", "mmio"} & set(ins.mods))
+    return (ins.opcode == "ld" and strong) or ins.opcode in ("atom", "nanosleep")
 
 
 # -- variables ---------------------------------------------------------------------------------
@@ -364,7 +374,7 @@ def _execute(launch: Launch) -> Report:
     blocks = int(np.prod(launch.grid))
     lanes = (int(np.prod(launch.block)) + 31) // 32 * 32
     cluster = int(np.prod(launch.cluster))
-    limit = SPIN_LANES if launch.spins else GANG_LANES
+    limit = SPIN_LANES if launch.interleaves else GANG_LANES
     together = max(limit // (lanes * cluster), 1) * cluster
     report = Report(launch)
     gangs: dict[int, tuple[Gang, Scheduler]] = {}

@@ -37,7 +37,7 @@ class Order:
     fenced_arriving: Array | None = None
     fenced_completed: Array | None = None
     slot: int = 0
-    done_at: int = 0
+    initial: tuple[int, int, int] = (0, 0, 0)  # warp, time and program counter of the init
 
 
 @dataclass
@@ -48,6 +48,7 @@ class Mbarriers:
     orders: dict[int, Order] = field(default_factory=dict)
     valid: set[int] = field(default_factory=set)
     idle: int = 0
+    failed: bool = False  # a poll failed since the scheduler last looked
 
     def reset(self) -> None:
         """New blocks: no barrier exists."""

@@ -50,6 +50,9 @@ class Scheduler:
         self.parked = []
         while self.ready:
             self.execute(self.pick())
+            if not gang.mbarriers.failed:
+                gang.mbarriers.idle = 0
+            gang.mbarriers.failed = False
             if not self.ready and self.parked:
                 self.unpark()
         if self.alive.any():

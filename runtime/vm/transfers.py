@@ -27,6 +27,8 @@ class Transfer:
     time: int = 0
     data: Any = None
     was_read: bool = False
+    pc: int = 0
+    was_waited: bool = False
 
     def take(self) -> None:
         """Reads the source, if that has not happened."""
@@ -41,11 +43,13 @@ class Transfers:
     gang: Gang
     pending: list[Transfer] = field(default_factory=list)
     groups: dict[int, int] = field(default_factory=dict)  # committed groups by lane
+    unwaited: list[Transfer] = field(default_factory=list)  # of bulk groups that nobody waited for
 
     def reset(self) -> None:
         """New blocks."""
         self.pending.clear()
         self.groups.clear()
+        self.unwaited.clear()
 
     def _chance(self, share: float) -> bool:
         mode = self.gang.launch.checks
@@ -57,6 +61,7 @@ class Transfers:
         """A new transfer."""
         if not transfer.barriers:
             transfer.group = self.groups.get(transfer.lane, 0)
+            self.unwaited.append(transfer)
         self.pending.append(transfer)
         if self._chance(0.3):
             self._finish_like(transfer)
@@ -99,18 +104,24 @@ class Transfers:
     def wait(self, lanes: list[int], allowed: int, *, reads_only: bool) -> None:
         """cp.async.bulk.wait_group{.read}."""
         waiting = set(lanes)
-        for transfer in list(self.pending):
-            if transfer.barriers or transfer.lane not in waiting:
+        for transfer in list(self.unwaited):
+            done = transfer.group < self.groups.get(transfer.lane, 0) - allowed
+            if not done or transfer.lane not in waiting:
                 continue
-            if transfer.group < self.groups.get(transfer.lane, 0) - allowed:
-                transfer.take()
-                if self.gang.checks is not None:
-                    self.gang.checks.bulk_waited(transfer.lane, transfer.time, reads_only)
-                if not reads_only or self._chance(0.5):
-                    self.finish(transfer)
+            transfer.take()
+            if self.gang.checks is not None:
+                self.gang.checks.bulk_waited(transfer.lane, transfer.time, reads_only)
+            if transfer in self.pending and (not reads_only or self._chance(0.5)):
+                self.finish(transfer)
+            transfer.was_waited = True
+            if not reads_only:
+                self.unwaited.remove(transfer)
 
     def flush(self) -> None:
-        """The kernel ends: whatever is in flight arrives."""
+        """The kernel ends: whatever is in flight arrives; sources must have been waited for."""
+        for transfer in self.unwaited:
+            if not transfer.was_waited and self.gang.checks is not None:
+                self.gang.checks.left_behind(transfer.pc)
         for transfer in list(self.pending):
             transfer.take()
             transfer.write(transfer.data)

@@ -137,3 +137,32 @@ def test_launches_that_cannot_be(compile_ptx: Compile) -> None:
         vm.run(ptx, "k", 1, 1, [a, a, 0.5])
     with pytest.raises(ValueError, match="checks"):
         vm.run(ptx, "k", 1, 1, [a, a, 0], checks="some")
+
+
+def test_uninitialised_registers_are_warnings_where_lanes_read_them() -> None:
+    text = """.version 8.0
+.target sm_80
+.address_size 64
+.visible .entry k(.param .u64 o, .param .u32 n) {
+  .reg .b32 %a, %b, %c, %t, %n; .reg .b64 %q; .reg .pred %p;
+  mov.u32 %t, %tid.x; ld.param.u32 %n, [n]; setp.lt.u32 %p, %t, %n;
+  @%p mov.u32 %a, 7;
+  mov.u32 %b, %a;
+  @%p bra L;
+  mov.u32 %b, 1;
+L: add.u32 %c, %b, 1;
+  ld.param.u64 %q, [o]; mad.wide.u32 %q, %t, 4, %q; st.global.u32 [%q], %c;
+  DOUBTFUL
+  ret; }"""
+    for doubtful, n, warned in (
+        ("", 5, False),
+        ("add.u32 %c, %a, 1;", 5, True),
+        ("add.u32 %c, %a, 1;", 32, False),
+        ("@%p add.u32 %c, %a, 1;", 5, False),
+    ):
+        o = np.zeros(32, np.uint32)
+        report = vm.run(text.replace("DOUBTFUL", doubtful), "k", 1, 32, [o, n])
+        np.testing.assert_array_equal(o, np.where(np.arange(32) < n, 8, 2))
+        assert bool(report.warnings) is warned
+        if warned:
+            assert "%a" in str(report.warnings[0]) and report.warnings[0].place.line == 13

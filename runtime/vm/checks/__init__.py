@@ -11,11 +11,13 @@ from tilewright.runtime.vm.checks.bounds import Bounds
 from tilewright.runtime.vm.checks.clocks import BULK, COPIES, KINDS, MATRIX, STORES, Clocks
 from tilewright.runtime.vm.checks.detector import Accessors, Detector, Log
 from tilewright.runtime.vm.checks.races import Access, Notice, Race
+from tilewright.runtime.vm.checks.registers import Suspects, find_suspects, written
 from tilewright.runtime.vm.checks.shadow import Region
 from tilewright.runtime.vm.checks.traffic import Traffic
 from tilewright.runtime.vm.copies import Copy
 from tilewright.runtime.vm.frame import Frame
 from tilewright.runtime.vm.memory import GLOBAL, Array
+from tilewright.runtime.vm.program import Program
 from tilewright.runtime.vm.records import Instruction
 
 _STRONG = {"volatile", "relaxed", "acquire", "release", "acq_rel", "mmio"}
@@ -28,6 +30,7 @@ class Checks:
     def __init__(self, gang: Any, ledger: Ledger) -> None:
         self.gang, self.ledger = gang, ledger
         self.detector = Detector(gang, ledger.log)
+        self.flags: dict[str, Array] = {}  # by watched register: which lanes have written it
         self.lane_warp: Array = np.arange(gang.n) // 32
         self.lane_lane: Array = np.arange(gang.n) % 32
 
@@ -42,8 +45,48 @@ class Checks:
         clocks = self.clocks
         ledger.earlier |= ledger.released
         ledger.log.gangs.append((ledger.next_agent, first_block, clocks.warps))
+        for flags in self.flags.values():
+            flags[:] = False
         self.detector.start(ledger.next_agent, len(ledger.log.pcs))
         ledger.next_agent += clocks.agents
+
+    # -- registers ---------------------------------------------------------------------------
+
+    def watches(self, ins: Instruction) -> bool:
+        """Whether an instruction touches a register that may be read before it is written."""
+        suspects = self.ledger.suspects(self.gang.program)
+        pc = self.gang.program.pc_of(ins)
+        return pc in suspects.reads or not suspects.watched.isdisjoint(written(ins))
+
+    def bind_registers(self, ins: Instruction, frame: Frame) -> tuple[Any, Any]:
+        """What to do before and after an instruction that touches watched registers."""
+        suspects = self.ledger.suspects(self.gang.program)
+        program = self.gang.program
+        pc = program.pc_of(ins)
+        lanes = slice(frame.low, frame.high)
+        sources = [self._flags(name)[lanes] for name in suspects.reads.get(pc, ())]
+        targets = [self._flags(n)[lanes] for n in written(ins) if n in suspects.watched]
+        copies = ins.opcode == "mov" and bool(sources)
+        names = ", ".join(name.split("#")[0] for name in suspects.reads.get(pc, ()))
+
+        def before(mask: Array | None) -> None:
+            for flags in () if copies else sources:
+                if not (flags.all() if mask is None else flags[mask].all()):
+                    message = f"reads a register that nothing has written: {names}"
+                    self.ledger.notice("uninitialised", message, program, pc)
+
+        def after(mask: Array | None) -> None:
+            for flags in targets:
+                value = sources[0] if copies else True
+                np.copyto(flags, value, where=True if mask is None else mask)
+
+        return before, after
+
+    def _flags(self, name: str) -> Array:
+        found = self.flags.get(name)
+        if found is None:
+            found = self.flags[name] = np.zeros(self.gang.n, np.bool_)
+        return found
 
     # -- accesses ----------------------------------------------------------------------------
 
@@ -225,21 +268,45 @@ class Checks:
         fences.
         """
         lanes = np.arange(frame.n) if mask is None else np.flatnonzero(mask)
-        if "proxy" in ins.mods:
+        if "proxy" in ins.mods or "mbarrier_init" in ins.mods:
             self.clocks.proxy_fence(np.unique(lanes // 32) + frame.low // 32)
-            return
-        if "mbarrier_init" in ins.mods:
             return
         self.clocks.fence(np.unique(lanes // 32) + frame.low // 32)
 
     # -- mbarriers and bulk copies -----------------------------------------------------------
 
-    def mark_written(self, offsets: Array, size: int) -> None:
-        """Bytes of shared memory that count as initialised without being data (mbarriers)."""
-        region = self.detector.shared
-        for offset in np.unique(offsets):
-            cells = slice(int(offset) // region.grain, (int(offset) + size - 1) // region.grain + 1)
-            region.writes[cells] = np.maximum(region.writes[cells], 1)
+    def mbarrier_init(self, ins: Instruction, lanes: Array, offsets: Array) -> None:
+        """mbarrier.init: whoever uses the barrier must come after it."""
+        pc = self.gang.program.pc_of(ins)
+        time = self.detector.tick(pc, "mbarrier.init")
+        for lane, place in zip(lanes.tolist(), offsets.tolist(), strict=True):
+            self.gang.mbarriers.order(place).initial = (lane // 32, time, pc)
+
+    def mbarrier_used(self, ins: Instruction, lanes: Array, places: Array) -> None:
+        """An arrival or wait must be ordered behind the barrier's init."""
+        clocks = self.clocks
+        for lane, place in dict.fromkeys(zip(lanes.tolist(), places.tolist(), strict=True)):
+            warp, time, first = self.gang.mbarriers.order(place).initial
+            if lane // 32 != warp and time > clocks.known[lane // 32, warp]:
+                missing = "a barrier between mbarrier.init and the first use"
+                self._init_race(ins, place, (warp * 32, lane), first, missing)
+                return
+
+    def _init_race(
+        self, ins: Instruction, place: int, lanes: tuple[int, int], first: int, missing: str
+    ) -> None:
+        program, pc = self.gang.program, self.gang.program.pc_of(ins)
+        block, warp, lane = self.gang.who(lanes[0])
+        earlier = Access("mbarrier.init", program.place(first), block, warp, lane)
+        block, warp, lane = self.gang.who(lanes[1])
+        later = Access("use of the mbarrier", program.place(pc), block, warp, lane)
+        race = Race("shared", place % self.gang.segment, earlier, later, missing)
+        self.ledger.log.races.setdefault((first, pc, "w"), race)
+
+    def left_behind(self, pc: int) -> None:
+        """A block ended before its bulk copy out of shared memory was waited for."""
+        message = "the block ends without a wait for its bulk copy out of shared memory"
+        self.ledger.notice("missing wait", message, self.gang.program, pc)
 
     def mbarrier_arrive(self, lanes: Array, places: Array) -> None:
         """Lanes of the gang arrive with release semantics."""
@@ -292,6 +359,14 @@ class Checks:
                 line.bytes += side.unit * len(offsets)
                 line.sectors += len(np.unique(offsets // 32))
                 line.ideal_sectors += -(-side.unit * len(offsets) // 32)
+        for place in barriers:
+            owner, time, first = self.gang.mbarriers.order(place).initial
+            visible = self.clocks.visible
+            if visible is not None and time > visible[warp, owner]:
+                missing = (
+                    "fence.proxy.async or fence.mbarrier_init after mbarrier.init, then a barrier"
+                )
+                self._init_race(ins, place, (owner * 32, frame.low + lane), first, missing)
         self._bulk_side(source, "read", warp, lane, pc, BULK if not barriers else barriers[0])
         for index, target in enumerate(targets):
             agent = STORES if not barriers else barriers[index]
@@ -392,7 +467,14 @@ class Ledger:
         self.released: set[tuple[str, int]] = set()  # places that this and earlier gangs released
         self.earlier: set[tuple[str, int]] = set()  # those of earlier gangs
         self.shadows: dict[int, Region] = {}
+        self.found: Suspects | None = None
         self.notices: dict[tuple[str, int], Notice] = {}
+
+    def suspects(self, program: Program) -> Suspects:
+        """The registers of the launch's program that need watching."""
+        if self.found is None:
+            self.found = find_suspects(program)
+        return self.found
 
     def regions(self, gang: Any, offsets: Array, size: int) -> list[tuple[Region, Array | None]]:
         """The shadow regions of global offsets (nearly always one)."""

@@ -95,7 +95,7 @@ class Detector:
         if per > 1:
             cells = (cells[:, None] + np.arange(per)).ravel()
         who = who.spread(per)
-        time = self._tick(pc, what)
+        time = self.tick(pc, what)
         if kind == "read":
             self._check_writes(region, cells, who, strong, (pc, what, proxy))
             self._record_read(region, cells, who, time, strong, agent)
@@ -108,7 +108,8 @@ class Detector:
         lost: Array = np.logical_or.reduce(twice.reshape(-1, per), axis=1)
         return lost
 
-    def _tick(self, pc: int, what: str) -> int:
+    def tick(self, pc: int, what: str) -> int:
+        """Advances time by one access, which the log remembers."""
         clocks = self.clocks
         clocks.time += 1
         pcs = self.log.pcs

@@ -200,6 +200,7 @@ class _Issue:
                 self.ins, self.frame, lane, source, targets, barriers, self.reduction
             )
             transfer.time = line
+            transfer.pc = self.gang.program.pc_of(self.ins)
         self.gang.transfers.issue(transfer)
 
     def _spread(

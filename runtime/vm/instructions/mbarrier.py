@@ -99,7 +99,8 @@ def _simple(ins: Instruction, frame: Frame, action: Callable[[int, int], None]) 
         for lane in active_lanes(frame, mask):
             _guarded(ins, frame, lane, partial(action, int(offsets[lane]), int(values[lane])))
         if checks is not None and is_init:
-            checks.mark_written(offsets if mask is None else offsets[mask], 8)
+            lanes = active_lanes(frame, mask)
+            checks.mbarrier_init(ins, np.array(lanes) + frame.low, offsets[lanes])
 
     return step
 
@@ -130,8 +131,10 @@ def _arrive(ins: Instruction, frame: Frame) -> Any:
     def step(mask: Array | None) -> None:
         offsets = places(mask)
         lanes = active_lanes(frame, mask)
-        if gang.checks is not None and not relaxed:
-            gang.checks.mbarrier_arrive(np.array(lanes) + frame.low, offsets[lanes])
+        if gang.checks is not None:
+            gang.checks.mbarrier_used(ins, np.array(lanes) + frame.low, offsets[lanes])
+            if not relaxed:
+                gang.checks.mbarrier_arrive(np.array(lanes) + frame.low, offsets[lanes])
         for lane in lanes:
             value = int(extra[lane]) if extra is not None else 1
             count, tx = (1, value) if expects else (value, 0)
@@ -161,6 +164,8 @@ def _wait(ins: Instruction, frame: Frame) -> Any:
         offsets = places(mask)
         lanes = active_lanes(frame, mask)
         answers: dict[tuple[int, int], bool] = {}
+        if gang.checks is not None:
+            gang.checks.mbarrier_used(ins, np.array(lanes) + frame.low, offsets[lanes])
         for lane in lanes:
             parity = int(tokens[lane]) & 1 if by_parity else int(tokens[lane]) >> PHASE
             key = (int(offsets[lane]), parity)
@@ -185,6 +190,7 @@ def _poll(ins: Instruction, frame: Frame, key: tuple[int, int], mask: Array | No
     if barriers.passed(place, parity):
         return True
     barriers.idle += 1
+    barriers.failed = True
     if barriers.idle > IDLE_POLLS:
         message = f"warps wait for parity {parity} of the {barriers.describe(place)}"
         raise gang.fault("deadlock", message, ins, frame, mask)

@@ -225,7 +225,9 @@ def multiply(form: Form, a: Array, b: Array) -> Array:
     """A · B; for single bits the number of ones of xor or and."""
     if form.operation == "xor":  # popc(x ^ y) = x + y - 2xy
         ones: Array = a.sum(axis=2)[:, :, None] + b.sum(axis=1)[:, None, :]
-        return ones - 2 * np.matmul(a, b)
+        both: Array = np.matmul(a, b)
+        differing: Array = ones - 2 * both
+        return differing
     product: Array = np.matmul(a, b)
     return product
 

@@ -101,9 +101,9 @@ def space_of(address: Array, name: str) -> Array:
     if name == "global":
         return address >= np.uint64(GLOBAL)
     if name == "local":
-        return np.equal(address >> np.uint64(40), 2)
+        return np.asarray(address >> np.uint64(40) == 2)
     if name.startswith("shared"):
-        return np.equal(address >> np.uint64(40), 1)
+        return np.asarray(address >> np.uint64(40) == 1)
     return np.zeros(len(address), np.bool_)
 
 
