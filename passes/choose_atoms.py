@@ -83,13 +83,10 @@ def _choose_warps(kernel: Kernel, products: Sequence[Mma], context: Context) -> 
     if products:
         largest = max(products, key=lambda item: prod(_extents(item)))
         return choose_warps(find_atom(largest, target), _extents(largest))
-    sizes = (prod(v.type.shape) for i in kernel.walk() for v in i.results if _is_tile(v))
+    kinds = (v.type for item in kernel.walk() for v in item.results)
+    sizes = (prod(kind.shape) for kind in kinds if isinstance(kind, TileType))
     lanes = max(sizes, default=1) // ELEMENTS_PER_LANE
     return min(8, max(1, 1 << (lanes // target.lanes).bit_length() - 1)) if lanes >= 32 else 1
-
-
-def _is_tile(value: Value) -> bool:
-    return isinstance(value.type, TileType)
 
 
 def _widen(item: Instruction, builder: Builder, target: Target) -> Sequence[Value] | None:

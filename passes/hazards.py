@@ -73,8 +73,10 @@ class Hazards:
 
     def after(self, item: Instruction, state: State) -> State:
         """The state behind an instruction without bodies."""
-        landed = [self.landing.get(t, frozenset()) for t in item.tokens] if _is_wait(item) else []
-        done = State(writes=frozenset().union(*landed)) if landed else State()
+        done = State()
+        if isinstance(item, Wait):
+            landed = (self.landing.get(token, frozenset()) for token in item.tokens)
+            done = State(writes=frozenset().union(*landed))
         return state.join(self._now(item), done)
 
     def after_all(self, item: Instruction) -> State:
@@ -99,10 +101,6 @@ class Hazards:
             elif place is not None and effect.action in WRITES:
                 writes.add(place)
         return State(frozenset(reads), frozenset(writes))
-
-
-def _is_wait(item: Instruction) -> bool:
-    return isinstance(item, Wait)
 
 
 def find_memory(kernel: Kernel) -> Hazards:

@@ -42,7 +42,7 @@ from tilewright.ir.instructions.scalar import Const
 from tilewright.ir.instructions.sync import Commit, Wait
 from tilewright.ir.kernel import Builder, Environment, Kernel, definitions, rebuild, substitute
 from tilewright.ir.types import i32
-from tilewright.ir.values import TokenType, Value, element_type
+from tilewright.ir.values import TokenType, Type, Value, element_type
 from tilewright.passes.ahead import Ahead, find_ahead
 from tilewright.passes.plan_shared import measure_shared
 from tilewright.passes.rings import ring_layout
@@ -152,8 +152,8 @@ class _Loop:
         for copy in self.ahead.copies:
             stage = builder.value(At(buffer=rings[copy.buffer], index=(slot,)))
             environment[copy.buffer] = stage
-            moved = substitute(copy, environment)
-            tokens.append(builder.value(dataclasses.replace(moved, results=(), when=exists)))
+            moved = dataclasses.replace(copy, results=(), when=exists)
+            tokens.append(builder.value(substitute(moved, environment)))
         return builder.value(Commit(tokens=tuple(tokens)))
 
     def _body(self, rings: dict[Value, Value], waiting: int) -> Body:
@@ -179,7 +179,7 @@ class _Loop:
                 builder.append(_carry(substitute_deep(kept, environment), extra))
         return builder.body((*old.args, read, write, *tokens))
 
-    def _slot_type(self) -> object:
+    def _slot_type(self) -> Type:
         return Const(value=0, dtype=i32).result()[0]
 
     def _next_slot(self, builder: Builder, slot: Value) -> Value:

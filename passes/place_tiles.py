@@ -86,8 +86,9 @@ def _can_stage(item: Load, defined: dict[Value, Instruction]) -> bool:
     zero = item.other is None or (isinstance(fill, Const) and fill.value == 0)
     scalars = all(isinstance(offset.type, ScalarType) for offset in item.offsets)
     kind = item.tensor.type
-    plain = isinstance(kind, TensorType) and kind.dtype.bits in (8, 16, 32, 64)
-    return zero and scalars and plain and kind.dtype.kind != "bool"
+    if not isinstance(kind, TensorType) or kind.dtype.kind == "bool":
+        return False
+    return zero and scalars and kind.dtype.bits in (8, 16, 32, 64)
 
 
 def _ends_in_product(item: Instruction, users: dict[Value, list[Instruction]]) -> bool:

@@ -65,15 +65,13 @@ def _is_long(item: Mma, target: Target) -> bool:
 def _find_chain(value: Value, axis: int, defined: dict[Value, Instruction]) -> _Chain | None:
     steps: list[Transpose | Cast | Unary] = []
     while True:
-        match defined.get(value):
-            case Transpose() as step:
-                axis = step.axes[axis]
-            case Cast() | Unary() as step:
-                pass
-            case BufferLoad() as load:
-                return _Chain(load, tuple(reversed(steps)), axis)
-            case _:
-                return None
+        step = defined.get(value)
+        if isinstance(step, BufferLoad):
+            return _Chain(step, tuple(reversed(steps)), axis)
+        if not isinstance(step, (Transpose, Cast, Unary)):
+            return None
+        if isinstance(step, Transpose):
+            axis = step.axes[axis]
         steps.append(step)
         value = step.operand
 
@@ -114,8 +112,7 @@ def _read(chain: _Chain, start: int, size: int, layout: Layout, builder: Builder
     for done in reversed(chain.steps):
         before = layouts[0]
         if isinstance(done, Transpose):
-            order = sorted(range(before.rank), key=lambda d: done.axes[d])
-            layouts.insert(0, before.permute(*order))
+            layouts.insert(0, before.permute(*(done.axes.index(d) for d in range(before.rank))))
         else:
             layouts.insert(0, before.with_bits(max(8, element_type(done.operand).bits)))
     buffer = buffer_type(chain.load.buffer)

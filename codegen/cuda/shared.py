@@ -26,6 +26,7 @@ from tilewright.codegen.cuda.prelude import add_snippets
 from tilewright.ir.layout import Layout
 
 Ints = npt.NDArray[np.int64]
+Mask = npt.NDArray[np.bool_]
 
 add_snippets(r"""
 //@ tw_address
@@ -35,7 +36,7 @@ __device__ __forceinline__ unsigned tw_address(const void *shared) {
 """)
 
 
-def whole_block(e: Emitter, table: Ints) -> Ints:
+def whole_block(e: Emitter, table: Ints | Mask) -> Ints:
     """A table (warps, lanes) of a layout as one of the whole block: what is missing repeats."""
     warps, lanes = table.shape
     rows = np.arange(e.warps) % warps
@@ -63,7 +64,7 @@ def emit_addresses(
     memory: Layout,
     tables: Sequence[Ints],
     *,
-    active: Sequence[Ints] | None = None,
+    active: Sequence[Mask] | None = None,
 ) -> list[str]:
     """Declare what all accesses share; gives for each the C expression of its byte offset.
 
@@ -103,7 +104,7 @@ def _byte_offsets(e: Emitter, plain: Layout, table: Ints) -> Ints:
 
 
 def _shifted(
-    e: Emitter, base: str, at: str, flip: int, distance: Ints, real: tuple[Ints, Ints]
+    e: Emitter, base: str, at: str, flip: int, distance: Ints, real: tuple[Ints, Mask]
 ) -> str:
     """base + (at ^ flip) + distance, one number for all that are active; else a table.
 

@@ -170,5 +170,5 @@ def _match_vectors(addresses: Ints, size: int, width: int) -> list[tuple[int, ..
     aligned = (held[..., 0] % width == 0) & (np.diff(held, axis=-1) == size).all(axis=-1)
     if (whole != real.any(axis=-1)).any() or not aligned[whole].all():
         return None
-    used = runs[whole.any(axis=(0, 1))]
+    used = runs[np.any(whole, axis=(0, 1))]
     return sorted(tuple(int(r) for r in run) for run in used)
