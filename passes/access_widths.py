@@ -1,8 +1,8 @@
-"""How many neighbouring elements of a tensor one access may cover, from the tensor's type and offsets.
+"""How many neighbours in a tensor one access may cover, from the tensor's type and the offsets.
 
 Facts used: the base is a multiple of 16 bytes (`aligned`); strides of class "x16B" keep that along
-other axes; the offset along the fast axis is divisible (`facts`). Elements of less than 8 bits go in
-groups of whole bytes, which start on a byte where the offset is a multiple of the group.
+other axes; the offset along the fast axis is divisible (`facts`). Elements of less than 8 bits go
+in groups of whole bytes, which start on a byte where the offset is a multiple of the group.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ def whole_bytes(bits: int) -> int:
 
 
 def find_width(tensor: Value, offsets: tuple[Value, ...], facts: Facts) -> int:
-    """Elements of the widest legal access at `offsets` plus multiples of that many: a power of two."""
+    """Elements of the widest legal access at `offsets` plus multiples of that many."""
     kind = tensor_type(tensor)
     bits = kind.dtype.bits
     if not kind.rank or kind.strides[kind.fast_axis] != "1":

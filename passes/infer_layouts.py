@@ -25,11 +25,11 @@ from math import prod
 from tilewright.ir.instructions.roles import Roles
 from tilewright.ir.kernel import Kernel
 from tilewright.ir.layout import Layout, Piece
-from tilewright.ir.values import Value, shape_of
+from tilewright.ir.values import Value
 from tilewright.passes.facts import find_facts
 from tilewright.passes.layout_anchors import Anchors, Relation, find_anchors
 from tilewright.passes.layout_choices import LANES, Wish, coalesced
-from tilewright.passes.layout_groups import Groups, Order, find_groups
+from tilewright.passes.layout_groups import Groups, Order, find_groups, tile_of
 from tilewright.passes.layout_prepare import prepare_layouts
 from tilewright.passes.layout_rewrite import Solution, rewrite_layouts
 from tilewright.passes.runner import Context, Pass
@@ -129,8 +129,8 @@ def inverse(order: Order) -> Order:
 
 def shape_of_tile(value: Value) -> tuple[int, ...]:
     """The shape of a tile, pending or not."""
-    kind = getattr(value.type, "tile", value.type)
-    return kind.shape if kind is not value.type else shape_of(value)
+    kind = tile_of(value)
+    return () if kind is None else kind.shape
 
 
 def _solve(problem: Problem) -> dict[Value, Layout]:
@@ -151,7 +151,7 @@ def _solve(problem: Problem) -> dict[Value, Layout]:
 
 def _choose(problem: Problem, root: Value) -> Layout:
     warps = problem.warps[root]
-    if problem.fixed[root] if root in problem.fixed else False:
+    if problem.is_fixed(root):
         return complete(max(problem.fixed[root], key=lambda pair: pair[0])[1], warps)
     if problem.derived[root]:
         return min(problem.derived[root], key=lambda layout: layout.size("reg"))

@@ -96,9 +96,7 @@ def _add_wishes(
         case Broadcast():
             have, want = shape_of(item.operand), item.shape
             single = [n if n != w else 0 for n, w in zip(have, want, strict=True)]
-            _relate(
-                anchors, item.results[0], item.operand, lambda x: broadcast_operand(x, single)
-            )
+            _relate(anchors, item.results[0], item.operand, lambda x: broadcast_operand(x, single))
         case Reshape():
             have, want = shape_of(item.operand), item.shape
             _relate(anchors, item.operand, item.results[0], lambda x: reshaped(x, have, want))

@@ -139,7 +139,8 @@ def sector_ratio(layout: Layout, shape: Sequence[int], fast: int, bits: int) -> 
     run = layout.contiguity("reg", fast)
     vector = max(1, min(run, 128 // bits))
     table = layout.table()[0, :, ::vector]
-    real = ((table >= 0) & (table < np.array(shape, np.int64))).all(axis=-1)
+    inside = (table >= 0) & (table < np.array(shape, np.int64))
+    real = np.asarray(inside.all(axis=-1), np.bool_)
     sectors = table.copy()
     sectors[..., fast] = table[..., fast] * bits // 8 // 32
     useful = touched = 0

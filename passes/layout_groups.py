@@ -119,9 +119,7 @@ def _yielded(body: Body) -> tuple[Value, ...]:
     return body.terminator.values if isinstance(body.terminator, Yield) else ()
 
 
-def _join_loop(
-    results: Sequence[Value], lists: Sequence[Sequence[Value]], groups: Groups
-) -> None:
+def _join_loop(results: Sequence[Value], lists: Sequence[Sequence[Value]], groups: Groups) -> None:
     for values in lists:
         _join_all(results, values, groups)
 

@@ -134,7 +134,7 @@ class _Rewriter:
                     self.body(b, environment, ((), ()), w)
                     for b, w in zip(held, counts, strict=True)
                 )
-        return replace(item, **changes)
+        return replace(item, **changes)  # type: ignore[arg-type]
 
     def _place(
         self,
@@ -182,9 +182,7 @@ class _Rewriter:
             case Broadcast():
                 assert result is not None and result.layout is not None
                 have = shape_of(item.operand)
-                single = [
-                    n if n != w else 0 for n, w in zip(have, item.shape, strict=True)
-                ]
+                single = [n if n != w else 0 for n, w in zip(have, item.shape, strict=True)]
                 return {item.operand: broadcast_operand(result.layout, single)}, None
             case Reshape():
                 return _reshape(item, results[0], warps)
@@ -235,9 +233,7 @@ class _Rewriter:
         best = sector_ratio(own, wish.shape, fast, bits)
         return own if ours < 0.5 and best >= 2 * ours else held
 
-    def _product(
-        self, item: Mma
-    ) -> tuple[dict[Value, Layout], tuple[Layout | None, ...]]:
+    def _product(self, item: Mma) -> tuple[dict[Value, Layout], tuple[Layout | None, ...]]:
         fragments = product_layouts(item, self.solution.target)
         pairs = ((item.x, fragments.x), (item.y, fragments.y), (item.acc, fragments.acc))
         wants = {v: layout for v, layout in pairs if isinstance(v.type, TileType)}
@@ -279,9 +275,7 @@ def _convert_operands(
 
 def _like(values: Sequence[Value], results: Sequence[Value]) -> dict[Value, Layout]:
     return {
-        v: _layout(r)
-        for v, r in zip(values, results, strict=False)
-        if isinstance(v.type, TileType)
+        v: _layout(r) for v, r in zip(values, results, strict=False) if isinstance(v.type, TileType)
     }
 
 
@@ -336,4 +330,4 @@ def _atomic(
     """Once per element: copies are masked off, so no lane may count on its own copy's result."""
     layout = without_copies(_layout(result))
     tiles = [v for v in item.operand_values if isinstance(v.type, TileType)]
-    return {v: layout for v in tiles}, (layout,)
+    return dict.fromkeys(tiles, layout), (layout,)

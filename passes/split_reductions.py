@@ -20,7 +20,7 @@ from tilewright.ir.instructions.reduce import Reduce, ReduceParts
 from tilewright.ir.instructions.shape import Convert
 from tilewright.ir.kernel import Builder, Kernel, rebuild
 from tilewright.ir.layout import Layout, Piece
-from tilewright.ir.values import Value, element_type, tile_type
+from tilewright.ir.values import TileType, Value, element_type, tile_type
 from tilewright.passes.runner import Context, Pass
 
 
@@ -44,10 +44,13 @@ def _split(item: Reduce, layout: Layout, builder: Builder) -> Value:
     parts = ReduceParts(operand=item.operand, combine=item.op, axis=item.axis)
     result = item.results[0]
     (kind,) = parts.result()
-    partial = Value(replace(kind, layout=_parts_layout(layout, item.axis)), result.name)  # type: ignore[type-var]
+    assert isinstance(kind, TileType)
+    partial = Value(kind.with_layout(_parts_layout(layout, item.axis)), result.name)
     builder.append(replace(parts, results=(partial,), location=item.location))
     gathered = builder.value(
-        Convert(operand=partial, layout=_gathered_layout(layout, item.axis, element_type(result).bits))
+        Convert(
+            operand=partial, layout=_gathered_layout(layout, item.axis, element_type(result).bits)
+        )
     )
     builder.append(replace(item, operand=gathered))
     return result

@@ -39,6 +39,7 @@ FUNCTIONS = {
     "atomic.exchange": "atomicExch",
 }
 
+
 @emits(Atomic)
 def emit_atomic(item: Atomic, e: Emitter) -> None:
     e.comment(item)

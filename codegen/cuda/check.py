@@ -22,11 +22,15 @@ add_snippets(r"""
 //@ tw_print
 extern "C" __device__ int vprintf(const char *format, void *values);
 __device__ __forceinline__ void tw_print(const char *format) { vprintf(format, 0); }
-__device__ __forceinline__ void tw_print(const char *format, long long value) { vprintf(format, &value); }
+__device__ __forceinline__ void tw_print(const char *format, long long value) {
+    vprintf(format, &value);
+}
 __device__ __forceinline__ void tw_print(const char *format, unsigned long long value) {
     vprintf(format, &value);
 }
-__device__ __forceinline__ void tw_print(const char *format, double value) { vprintf(format, &value); }
+__device__ __forceinline__ void tw_print(const char *format, double value) {
+    vprintf(format, &value);
+}
 """)
 
 

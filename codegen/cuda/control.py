@@ -109,8 +109,10 @@ def emit_if(item: If, e: Emitter) -> None:
     declare_carried(e, item.results)
     with e.block(f"if ({e.name(item.condition)})"):
         _emit_body(e, item.yes, item.results)
-    if len(item.no.instructions) > 1 or item.no.terminator.operand_values or not isinstance(
-        item.no.terminator, Yield
+    if (
+        len(item.no.instructions) > 1
+        or item.no.terminator.operand_values
+        or not isinstance(item.no.terminator, Yield)
     ):
         with e.block("else"):
             _emit_body(e, item.no, item.results)
@@ -203,7 +205,7 @@ def _emit_point(e: Emitter, item: ForTiles, extents: list[str]) -> None:
 def _emit_grouped(
     e: Emitter, names: list[str], kinds: list[str], extents: list[str], *, last: bool
 ) -> str:
-    """GROUP rows at a time, all their columns before the next rows; gives what is left of the number."""
+    """GROUP rows at a time, all columns before the next rows; gives what is left of the number."""
     rows, columns = extents
     point = "tw_tile" if last else "tw_point"
     if not last:

@@ -48,9 +48,7 @@ def _emit_shuffles(e: Emitter, item: Convert, plan: ConvertPlan) -> None:
             _emit_step(e, dtype, step, plan.unit, source, name)
 
 
-def _emit_step(
-    e: Emitter, dtype: DType, step: Shuffle, unit: int, source: str, name: str
-) -> None:
+def _emit_step(e: Emitter, dtype: DType, step: Shuffle, unit: int, source: str, name: str) -> None:
     words = {place: _pack(e, dtype, source, place * unit, unit) for place in set(step.send)}
     sent = choose_by_lane(step.send, words)
     if step.is_local:
@@ -70,7 +68,8 @@ def _pack(e: Emitter, dtype: DType, source: str, first: int, unit: int) -> str:
     bits = max(8, dtype.bits)
     kind = "unsigned long long" if bits > 32 else "unsigned"
     parts = [
-        f"({kind})({read_code(e, dtype, f'{source}[{first + i}]')})" + (f" << {i * bits}" if i else "")
+        f"({kind})({read_code(e, dtype, f'{source}[{first + i}]')})"
+        + (f" << {i * bits}" if i else "")
         for i in range(unit)
     ]
     return " | ".join(parts) if unit == 1 else f"({' | '.join(parts)})"
@@ -145,10 +144,10 @@ def _cut(
         stored = f"{origin}[{_place(group, out, j)}]"
         code = f"({kind})({read_code(e, source, stored)})"
         shift = j * source.bits - first
-        parts.append(f"{code} << {shift}" if shift > 0 else f"{code} >> {-shift}" if shift else code)
+        parts.append(
+            f"{code} << {shift}" if shift > 0 else f"{code} >> {-shift}" if shift else code
+        )
     joined = " | ".join(f"({part})" for part in parts)
     if end < -(-end // source.bits) * source.bits or target.bits < 8:
         joined = f"({joined}) & {hex((1 << target.bits) - 1)}{'ull' if target.bits > 32 else 'u'}"
     return f"({code_type(target)})({joined})"
-
-

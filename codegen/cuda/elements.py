@@ -153,13 +153,13 @@ def literal(dtype: DType, value: float) -> str:
 
 def float_literal(number: float, *, double: bool) -> str:
     """A C literal of exactly `number`, which the type holds."""
-    if math.isnan(number):
-        bits = "__longlong_as_double(0x7ff8000000000000LL)" if double else "__int_as_float(0x7fc00000)"
-        return bits
-    if math.isinf(number):
+    if math.isnan(number) or math.isinf(number):
         sign = "-" if number < 0 else ""
-        bits = "__longlong_as_double(0x7ff0000000000000LL)" if double else "__int_as_float(0x7f800000)"
-        return sign + bits
+        if double:
+            code = "0x7ff8000000000000" if math.isnan(number) else "0x7ff0000000000000"
+            return f"{sign}__longlong_as_double({code}ll)"
+        code = "0x7fc00000" if math.isnan(number) else "0x7f800000"
+        return f"{sign}__int_as_float({code})"
     text = repr(number) if double else str(np.float32(number))
     if "e" not in text and "." not in text:
         text += ".0"

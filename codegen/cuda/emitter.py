@@ -215,6 +215,11 @@ class Emitter:
         """How many registers (elements per lane) a tile has."""
         return layout_of(value).size("reg")
 
+    def registers_of(self, kind: TileType) -> int:
+        """How many registers (elements per lane) a tile of this type has."""
+        assert kind.layout is not None
+        return kind.layout.size("reg")
+
     def declare(self, value: Value, name: str | None = None) -> str:
         """Declare the variable or register array of a scalar or tile; gives its name."""
         name = name or self.fresh(value.name or "v")
@@ -230,7 +235,9 @@ class Emitter:
         self.line(f"const {stored_type(element_type(value))} {name} = {expression};")
         self.values[value] = name
 
-    def define_each(self, value: Value, expression: Callable[[Callable[[Value], str]], str]) -> None:
+    def define_each(
+        self, value: Value, expression: Callable[[Callable[[Value], str]], str]
+    ) -> None:
         """A scalar or tile result, element by element; `at(operand)` is the operand's element.
 
         Tile operands must have the layout of the result.
@@ -299,7 +306,7 @@ def written_tensors(kernel: Kernel) -> frozenset[Value]:
             roots[item.results[0]] = roots[item.tensor]
         for effect in item.effects():
             if effect.on in roots and effect.action not in ("read", "arrive"):
-                found.add(roots[effect.on])  # type: ignore[index]
+                found.add(roots[effect.on])
     return frozenset(found)
 
 

@@ -13,7 +13,6 @@ from tilewright.ir.instructions.memory import Element, ElementStore, Gather, Sca
 from tilewright.ir.values import Value, element_type, tile_type
 
 
-
 def element_address(
     e: Emitter, tensor: Value, index: Sequence[Value], at: Callable[[Value], str]
 ) -> tuple[str, str]:

@@ -5,11 +5,34 @@ from __future__ import annotations
 from tilewright.codegen.cuda.elements import code_type, read_code, stored_type, write_code
 from tilewright.codegen.cuda.emitter import Emitter, emits, layout_of
 from tilewright.codegen.cuda.places import is_representative
+from tilewright.codegen.cuda.prelude import add_snippets
 from tilewright.codegen.cuda.region import Access, Region, emit_access
 from tilewright.ir.diagnostics import ShapeError
 from tilewright.ir.instructions.memory import Load, Store
 from tilewright.ir.types import DType
-from tilewright.ir.values import element_type, tensor_type, tile_type
+from tilewright.ir.values import element_type, tile_type
+
+add_snippets(r"""
+//@ tw_store_part
+// The first `count` elements of `size` bytes, fewer than BYTES: by halves, moving the rest down.
+template <int BYTES>
+__device__ __forceinline__ void tw_store_part(
+    void *memory, const void *registers, long long count, int size) {
+    unsigned long long low = 0, high = 0;
+    memcpy(&low, registers, BYTES < 8 ? BYTES : 8);
+    if (BYTES == 16) memcpy(&high, (const char *)registers + 8, 8);
+    const int bytes = (int)count * size;
+    char *to = (char *)memory;
+    if (BYTES > 8 && (bytes & 8)) { *(unsigned long long *)to = low; low = high; to += 8; }
+    if (size <= 4 && (bytes & 4)) { *(unsigned *)to = (unsigned)low; low >>= 32; to += 4; }
+    if (size <= 2 && (bytes & 2)) {
+        *(unsigned short *)to = (unsigned short)low;
+        low >>= 16;
+        to += 2;
+    }
+    if (size <= 1 && (bytes & 1)) *(unsigned char *)to = (unsigned char)low;
+}
+""")
 
 
 @emits(Load)
@@ -22,23 +45,15 @@ def emit_load(item: Load, e: Emitter) -> None:
     name = e.fresh(result.name or "v")
     e.alias(result, name)
     kind = stored_type(element_type(result))
-    e.line(f"{_aligned(item.vector, kind)}{kind} {name}[{e.registers(result)}];")
+    e.line(f"{'__align__(16) ' if item.vector > 1 else ''}{kind} {name}[{e.registers(result)}];")
+    load = _load_bits if element_type(result).bits < 8 else _load_bytes
     with e.loop(e.registers(result), step=item.vector) as r:
-        access = emit_access(e, region, r)
-        if element_type(result).bits < 8:
-            _load_bits(e, region, access, name, r, fill)
-        else:
-            _load_bytes(e, region, access, name, r, fill)
+        load(e, region, emit_access(e, region, r), name, r, fill)
+    if load is _load_bytes and region.row_end_inside:
+        _load_row_ends(e, region, name)
 
 
-def _aligned(vector: int, kind: str) -> str:
-    del kind
-    return "__align__(16) " if vector > 1 else ""
-
-
-def _load_bytes(
-    e: Emitter, region: Region, access: Access, name: str, r: str, fill: str
-) -> None:
+def _load_bytes(e: Emitter, region: Region, access: Access, name: str, r: str, fill: str) -> None:
     vector = region.vector
     if vector == 1:
         value = f"*({access.pointer()})" if "+" in access.pointer() else f"*{access.pointer()}"
@@ -51,14 +66,21 @@ def _load_bytes(
     if not access.all:
         e.line(f"{wide};")
         return
-    with e.block(f"if ({access.all})"):
-        e.line(f"{wide};")
-    with e.block("else"), e.loop(vector, index="at") as i:
-        value = fill
-        if region.row_end_inside:
+    with e.loop(vector, index="at") as i:
+        e.line(f"{name}[{_plus(r, i)}] = {fill};")
+    e.line(f"if ({access.all}) {wide};")
+
+
+def _load_row_ends(e: Emitter, region: Region, name: str) -> None:
+    """Vectors that the end of a row cuts, after all others: those are in flight together."""
+    with e.loop(e.registers_of(region.kind), step=region.vector) as r:
+        access = emit_access(e, region, r)
+        with (
+            e.block(f"if ({access.first} && !({access.last}))"),
+            e.loop(region.vector, index="at") as i,
+        ):
             inside = _element_inside(access, i)
-            value = f"{inside} ? ({access.pointer()})[{i}] : {fill}"
-        e.line(f"{name}[{_plus(r, i)}] = {value};")
+            e.line(f"if ({inside}) {name}[{_plus(r, i)}] = ({access.pointer()})[{i}];")
 
 
 def _element_inside(access: Access, i: str) -> str:
@@ -107,7 +129,7 @@ def _byte_of(column: str, bits: int) -> str:
 
 
 def _widest(size: int) -> int:
-    """Bytes per access of a group of `size` bytes that is aligned to the power of two in its size."""
+    """Bytes per access of a group of `size` bytes, aligned to the power of two in its size."""
     return min(16, size & -size)
 
 
@@ -119,13 +141,10 @@ def emit_store(item: Store, e: Emitter) -> None:
     name = e.name(item.value)
     dtype = element_type(item.value)
     once = is_representative(e, layout_of(item.value))
-    with e.block(f"if ({once})" if once else ""):
-        with e.loop(e.registers(item.value), step=item.vector) as r:
-            access = emit_access(e, region, r)
-            if dtype.bits < 8:
-                _store_bits(e, region, access, name, r)
-            else:
-                _store_bytes(e, region, access, name, r)
+    store = _store_bits if dtype.bits < 8 else _store_bytes
+    condition = f"if ({once})" if once else ""
+    with e.block(condition), e.loop(e.registers(item.value), step=item.vector) as r:
+        store(e, region, emit_access(e, region, r), name, r)
 
 
 def _store_bytes(e: Emitter, region: Region, access: Access, name: str, r: str) -> None:
@@ -143,11 +162,12 @@ def _store_bytes(e: Emitter, region: Region, access: Access, name: str, r: str) 
     with e.block(f"if ({access.all})"):
         e.line(wide)
     if region.row_end_inside:
-        with e.block("else"), e.loop(vector, index="at") as i:
-            e.line(
-                f"if ({_element_inside(access, i)}) "
-                f"({access.pointer()})[{i}] = {name}[{_plus(r, i)}];"
-            )
+        # The offset is a multiple of the vector, so only the end of a row cuts one.
+        size = access.bits // 8
+        left = f"({access.index}){access.extent} - {access.along}"
+        part = e.call(f"tw_store_part<{width}>", access.pointer(), source, f"{left}", str(size))
+        with e.block(f"else if ({access.first})"):
+            e.line(f"{part};")
 
 
 def _store_bits(e: Emitter, region: Region, access: Access, name: str, r: str) -> None:
@@ -177,14 +197,8 @@ def _store_bits(e: Emitter, region: Region, access: Access, name: str, r: str) -
 
 def split_byte_error(dtype: DType, region: Region) -> ShapeError:
     """A lane would have to write part of a byte."""
-    name = region.tensor.name or "a tensor"
-    del region
     return ShapeError(
-        f"this store into {name} splits a byte: elements have {dtype.bits} bits",
+        f"this store into {region.tensor.name or 'a tensor'} splits a byte: elements have "
+        f"{dtype.bits} bits",
         "store tiles whose last extent and offset are multiples of whole bytes",
     )
-
-
-def is_sub_byte(item: Load | Store) -> bool:
-    """Whether the tensor packs several elements into a byte."""
-    return tensor_type(item.tensor).dtype.bits < 8

@@ -69,9 +69,7 @@ def is_representative(e: Emitter, layout: Layout) -> str:
     """The condition that picks one of the lanes that hold copies of an element; "" if always."""
     sizes = {"lane": 32, "warp": e.warps}
     terms: list[DimensionTerm] = [t for t in layout.copy_terms() if t.axis != "reg"]
-    conditions = [
-        f"{digit(t.axis, sizes[t.axis], t.divisor, t.modulus, 1)} == 0" for t in terms
-    ]
+    conditions = [f"{digit(t.axis, sizes[t.axis], t.divisor, t.modulus, 1)} == 0" for t in terms]
     for axis, size in sizes.items():
         if 1 < layout.size(axis) < size or (layout.size(axis) == 1 and size > 1):
             conditions.append(f"{axis} < {layout.size(axis)}")
@@ -173,9 +171,7 @@ def _digits(mapping: Coordinates, divisor: int) -> list[tuple[int, int, int]] | 
     return None if rest is None else [(divisor, length, step), *rest]
 
 
-def emit_renaming(
-    e: Emitter, source: Value, target: Value, project: Project | None = None
-) -> None:
+def emit_renaming(e: Emitter, source: Value, target: Value, project: Project | None = None) -> None:
     """target[r] = source[mapping[r]]: the result exists in every lane already."""
     mapping = find_register_map(tile_type(source), tile_type(target), project)
     if mapping is None:

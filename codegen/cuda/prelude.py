@@ -41,7 +41,8 @@ __device__ __forceinline__ float tw_to_tf32(float x) {
 }
 //@ tw_from_e8m0
 __device__ __forceinline__ float tw_from_e8m0(unsigned char code) {
-    return __uint_as_float(code == 255 ? 0x7fc00000u : code == 0 ? 0x00400000u : (unsigned)code << 23);
+    const unsigned bits = code == 0 ? 0x00400000u : (unsigned)code << 23;
+    return __uint_as_float(code == 255 ? 0x7fc00000u : bits);
 }
 //@ tw_to_e8m0
 __device__ __forceinline__ unsigned char tw_to_e8m0(float x) {
@@ -57,8 +58,8 @@ __device__ __forceinline__ float tw_from_small(unsigned char code) {
     const unsigned sign = (unsigned)(code >> (E + M)) << 31;
     const unsigned magnitude = code & ((1u << (E + M)) - 1);
     // Shift into an f32 of the same fields, then correct the bias: exact, subnormals included.
-    const float scaled = __uint_as_float(magnitude << (23 - M)) * __uint_as_float((254u - BIAS) << 23);
-    unsigned bits = __float_as_uint(scaled);
+    const float rescale = __uint_as_float((254u - BIAS) << 23);
+    unsigned bits = __float_as_uint(__uint_as_float(magnitude << (23 - M)) * rescale);
     if (E == 8) bits = magnitude << (23 - M);
     if (S == 1 && magnitude == (1u << (E + M)) - 1) bits = 0x7fc00000u;
     if (S == 2 && (magnitude >> M) == (1u << E) - 1)
@@ -69,8 +70,10 @@ __device__ __forceinline__ float tw_from_small(unsigned char code) {
 // Nearest even; beyond the largest finite value it saturates; NaN stays or becomes the largest.
 template <int E, int M, int BIAS, int S>
 __device__ __forceinline__ unsigned char tw_to_small(float x) {
-    const int largest = S == 0 ? (1 << (E + M)) - 1 : S == 1 ? (1 << (E + M)) - 2 : (((1 << E) - 1) << M) - 1;
-    if (x != x) return S == 0 ? largest : S == 1 ? largest + 1 : largest + 1 + (1 << (M - 1 < 0 ? 0 : M - 1));
+    const int end = 1 << (E + M);
+    const int largest = S == 0 ? end - 1 : S == 1 ? end - 2 : end - (1 << M) - 1;
+    const int nan = S == 0 ? largest : S == 1 ? largest + 1 : largest + 1 + ((1 << M) >> 1);
+    if (x != x) return nan;
     const unsigned bits = __float_as_uint(x);
     const int sign = bits >> 31 << (E + M);
     int exponent = (int)((bits >> 23) & 255) - 127;
@@ -85,7 +88,8 @@ __device__ __forceinline__ unsigned char tw_to_small(float x) {
 //@ tw_to_table
 // The code of the interval between the borders of a codebook; NaN: that of the largest value.
 template <int N>
-__device__ __forceinline__ unsigned char tw_to_table(double x, const double *borders, const unsigned char *codes) {
+__device__ __forceinline__ unsigned char tw_to_table(
+    double x, const double *borders, const unsigned char *codes) {
     int above = 0;
     for (int i = 0; i < N; ++i) above += !(x < borders[i]);
     return codes[above];
@@ -152,13 +156,15 @@ __device__ __forceinline__ T tw_shr(T x, T y) {
     return (unsigned long long)y >= BITS ? (T)(x < 0 ? -1 : 0) : (T)(x >> y);
 }
 //@ tw_fma_f16
-__device__ __forceinline__ unsigned short tw_fma_f16(unsigned short x, unsigned short y, unsigned short z) {
+__device__ __forceinline__ unsigned short tw_fma_f16(
+    unsigned short x, unsigned short y, unsigned short z) {
     unsigned short result;
     asm("fma.rn.f16 %0, %1, %2, %3;" : "=h"(result) : "h"(x), "h"(y), "h"(z));
     return result;
 }
 //@ tw_fma_bf16
-__device__ __forceinline__ unsigned short tw_fma_bf16(unsigned short x, unsigned short y, unsigned short z) {
+__device__ __forceinline__ unsigned short tw_fma_bf16(
+    unsigned short x, unsigned short y, unsigned short z) {
     unsigned short result;
     asm("fma.rn.bf16 %0, %1, %2, %3;" : "=h"(result) : "h"(x), "h"(y), "h"(z));
     return result;
@@ -215,8 +221,9 @@ __device__ __forceinline__ void tw_load(void *registers, const void *memory) {
 // From memory that nothing writes while the kernel runs (ld.global.nc).
 template <int BYTES>
 __device__ __forceinline__ void tw_load_constant(void *registers, const void *memory) {
-    const typename tw_words<BYTES>::type word = __ldg((const typename tw_words<BYTES>::type *)memory);
-    memcpy(registers, &word, BYTES);
+    typedef typename tw_words<BYTES>::type word;
+    const word loaded = __ldg((const word *)memory);
+    memcpy(registers, &loaded, BYTES);
 }
 //@ tw_store: tw_words
 template <int BYTES>

@@ -13,6 +13,7 @@ from dataclasses import replace
 from tilewright.codegen.cuda.elements import (
     float_literal,
     integer_type,
+    literal,
     number_type,
     read_number,
     wrap_integer,
@@ -71,9 +72,7 @@ def _reduce_registers(e: Emitter, item: Reduce | ReduceParts, op: str, total: st
     operand = item.operand
     dtype, kind = element_type(operand), tile_type(operand)
     layout = layout_of(operand)
-    mapping = find_register_map(
-        _whole(tile_type(item.results[0])), _whole(kind), _projection(item)
-    )
+    mapping = find_register_map(_whole(tile_type(item.results[0])), _whole(kind), _projection(item))
     if mapping is None:
         raise InternalError(f"the layout of {item.results[0]!r} is no reduction of {operand!r}'s")
     place = register_expression(mapping, "r")
@@ -87,8 +86,8 @@ def _reduce_registers(e: Emitter, item: Reduce | ReduceParts, op: str, total: st
         e.line(f"{total}[{into}] = {_combine(e, op, dtype, f'{total}[{into}]', value)};")
 
     if place is None:
-        for r, into in enumerate(mapping):
-            step(str(r), str(into))
+        for register, into in enumerate(mapping):
+            step(str(register), str(into))
         return
     with e.loop(len(mapping)) as r:
         step(r, register_expression(mapping, r) or "0")
@@ -120,9 +119,7 @@ def _projection(item: Reduce | ReduceParts) -> Project:
     return to_zero
 
 
-def _reduce_lanes(
-    e: Emitter, op: str, dtype: DType, total: str, count: int, piece: Piece
-) -> None:
+def _reduce_lanes(e: Emitter, op: str, dtype: DType, total: str, count: int, piece: Piece) -> None:
     extent, stride, _ = piece
     power = extent & (extent - 1) == 0 and stride & (stride - 1) == 0
     if power:
@@ -150,8 +147,9 @@ def _identity(op: str, dtype: DType) -> str:
     if dtype.kind == "bool":
         return "1" if op in ("all", "prod", "reduce_min") else "0"
     if dtype.is_integer:
-        number = {"sum": 0, "prod": 1, "reduce_max": int(dtype.min), "reduce_min": int(dtype.max)}[op]
-        return f"({number_type(dtype)}){number if number > -(1 << 63) else '(-9223372036854775807ll - 1)'}"
+        least, most = int(dtype.min), int(dtype.max)
+        whole = {"sum": 0, "prod": 1, "reduce_max": least, "reduce_min": most}[op]
+        return f"({number_type(dtype)}){literal(dtype, whole)}"
     number = {"sum": 0.0, "prod": 1.0, "reduce_max": -math.inf, "reduce_min": math.inf}[op]
     return float_literal(number, double=dtype.name == "f64")
 

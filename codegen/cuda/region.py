@@ -56,16 +56,25 @@ class Region:
 
 @dataclass(frozen=True)
 class Access:
-    """C expressions of one access: coordinates; what must hold without and with the fast axis."""
+    """C expressions of one access: coordinates, and what must hold for it to be in the view.
+
+    `outer` without the fast axis, `first` with it for the first element; `last` for the last
+    element where a row may end inside of the access.
+    """
 
     coordinates: tuple[str, ...]
     outer: str
     first: str
-    all: str
+    last: str
     names: TensorNames
     kind: TensorType
     index: str
     axis: int
+
+    @property
+    def all(self) -> str:
+        """What must hold for the whole access to be in the view."""
+        return all_of((self.first, self.last))
 
     @property
     def along(self) -> str:
@@ -105,7 +114,7 @@ def offset_terms(names: TensorNames, coordinates: tuple[str, ...], index: str) -
 
 
 def index_type(offsets: tuple[Value, ...]) -> str:
-    """32-bit address arithmetic where the frontend proved that it fits: its indices are i32 then."""
+    """32-bit addresses where the frontend proved that they fit: its indices are i32 then."""
     return "int" if all(element_type(o).bits <= 32 for o in offsets) else "long long"
 
 
@@ -130,15 +139,13 @@ def emit_access(e: Emitter, region: Region, register: str) -> Access:
     ]
     ghosts = is_inside_tile(e, region.kind, register)
     axis = region.axis
-    last = conditions.pop(axis)
+    along = conditions.pop(axis) if conditions else ""
     outer = all_of((ghosts, *conditions))
-    first = all_of((outer, last))
-    whole = first
+    last = ""
     if region.row_end_inside:
-        end = f"({places[axis]} + {region.vector - 1})"
-        whole = all_of((first, inside(end, names.extents[axis], index)))
-    kind = tensor_type(region.tensor)
-    return Access(tuple(places), outer, first, whole, names, kind, index, axis)
+        last = inside(f"({places[axis]} + {region.vector - 1})", names.extents[axis], index)
+    first, kind = all_of((outer, along)), tensor_type(region.tensor)
+    return Access(tuple(places), outer, first, last, names, kind, index, axis)
 
 
 def _place(e: Emitter, region: Region, dim: int, offset: Value, register: str) -> str:

@@ -30,7 +30,9 @@ def emit_arange(item: Arange, e: Emitter) -> None:
         number = f"{start} + ({number_type(dtype)})({place})"
         value = wrap_integer(e, dtype, number) if dtype.is_integer else None
         if value is None:
-            value = e.rounded(result, f"{e.number(item.start, start)} + ({number_type(dtype)})({place})")
+            value = e.rounded(
+                result, f"{e.number(item.start, start)} + ({number_type(dtype)})({place})"
+            )
         e.line(f"{name}[{r}] = {value};")
 
 
@@ -48,8 +50,10 @@ def emit_reshape(item: Reshape, e: Emitter) -> None:
 
     def project(coordinates: Coordinates) -> Coordinates:
         inside = np.minimum(np.maximum(coordinates, 0), np.array(want) - 1)
-        ranks = np.ravel_multi_index(tuple(np.moveaxis(inside, -1, 0)), want) if want else np.zeros(
-            coordinates.shape[:-1], np.int64
+        ranks = (
+            np.ravel_multi_index(tuple(np.moveaxis(inside, -1, 0)), want)
+            if want
+            else np.zeros(coordinates.shape[:-1], np.int64)
         )
         if not have:
             return np.zeros((*coordinates.shape[:-1], 0), np.int64)

@@ -1,4 +1,4 @@
-"""Runs a kernel by its meaning and as generated CUDA on the virtual machine, and compares memory."""
+"""Runs a kernel by its meaning and as CUDA on the virtual machine, and compares memory."""
 
 from __future__ import annotations
 
@@ -61,7 +61,9 @@ class Tensor:
         width = self.values.shape[-1]
         if self.dtype.bits < 8:
             end = -(-width * self.dtype.bits // 8)
-            codes = unpack_bits(np.ascontiguousarray(self.memory[..., :end]), self.dtype.bits, width)
+            codes = unpack_bits(
+                np.ascontiguousarray(self.memory[..., :end]), self.dtype.bits, width
+            )
         else:
             codes = np.ascontiguousarray(self.memory[..., :width])
         return self.dtype.decode(codes)

@@ -29,7 +29,20 @@ def values_of(dtype: DType, rng: np.random.Generator) -> np.ndarray:
         near = rng.standard_normal(COUNT // 2) * 2.0 ** rng.integers(-20, 20, COUNT // 2)
         with np.errstate(over="ignore"):
             values[: COUNT // 2] = dtype.decode(dtype.encode(near))
-            edges = [0.0, -0.0, 0.5, 1.5, 2.5, -2.5, 448.0, 464.0, 65504.0, 65520.0, 2.0**31, 2.0**63]
+            edges = [
+                0.0,
+                -0.0,
+                0.5,
+                1.5,
+                2.5,
+                -2.5,
+                448.0,
+                464.0,
+                65504.0,
+                65520.0,
+                2.0**31,
+                2.0**63,
+            ]
             values[: len(edges)] = dtype.decode(dtype.encode(np.array(edges)))
     else:
         edges = [0, 1, 2, 127, 128, 255, int(dtype.max), int(dtype.max) - 1]
@@ -49,7 +62,7 @@ def test_casts_from(source: str, rng: np.random.Generator) -> None:
     for i, name in enumerate(targets):
         lines.append(f"    %c{i}: tile<[{COUNT}], {name}> = cast %t, dtype={name}")
         lines.append(f"    store %y{i}, [%zero], %c{i}")
-    text = f"""kernel @casts({', '.join(params)}), phase=tile {{
+    text = f"""kernel @casts({", ".join(params)}), phase=tile {{
   %zero: i32 = const value=0, dtype=i32
   for_tiles [] {{
     %t: tile<[{COUNT}], {source}> = load %x, [%zero], shape=[{COUNT}]
@@ -59,6 +72,11 @@ def test_casts_from(source: str, rng: np.random.Generator) -> None:
   yield []
 }}
 """
-    outputs = [Tensor(parse_dtype(name), np.full(COUNT, parse_dtype(name).decode(
-        np.array([0], parse_dtype(name).container))[0])) for name in targets]
+    outputs = [
+        Tensor(
+            parse_dtype(name),
+            np.full(COUNT, parse_dtype(name).decode(np.array([0], parse_dtype(name).container))[0]),
+        )
+        for name in targets
+    ]
     run_both(text, [Tensor(dtype, values_of(dtype, rng)), *outputs])

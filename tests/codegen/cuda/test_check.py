@@ -10,8 +10,15 @@ import pytest
 from tilewright.codegen.cuda import emit_cuda
 from tilewright.ir.targets.cuda import SM_80
 from tilewright.ir.types import f32, i32
-from tilewright.runtime.vm import Fault
-from tilewright.tests.codegen.cuda.harness import Tensor, lower, run_both, tensor_text
+from tilewright.runtime.vm import Fault, run
+from tilewright.tests.codegen.cuda.harness import (
+    Tensor,
+    compile_kernel,
+    lower,
+    pack,
+    run_both,
+    tensor_text,
+)
 from tilewright.tests.codegen.cuda.test_reduce import softmax
 
 GOLDENS = Path(__file__).parent / "goldens"
@@ -56,9 +63,6 @@ def test_a_failed_check_stops_the_kernel_with_its_text() -> None:
     kernel = lower(text)
     bad = good.copy()
     bad[36] = -1
-    from tilewright.runtime.vm import run
-    from tilewright.tests.codegen.cuda.harness import compile_kernel, pack
-
     source, ptx = compile_kernel(kernel)
     tensor = Tensor(f32, bad)
     tensor.place()
@@ -82,7 +86,8 @@ def test_emission_is_deterministic() -> None:
     assert len(texts) == 1
 
 
-ADD = f"""kernel @add({", ".join(tensor_text(n, "f16", aligned=True) for n in "xyz")}), phase=tile {{
+ADD_PARAMS = ", ".join(tensor_text(name, "f16", aligned=True) for name in "xyz")
+ADD = f"""kernel @add({ADD_PARAMS}), phase=tile {{
   %b: i32 = const value=1024, dtype=i32
   %c: i32 = const value=1023, dtype=i32
   %n: i32 = extent %x, axis=0, dtype=i32

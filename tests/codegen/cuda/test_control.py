@@ -1,4 +1,4 @@
-"""Loops, branches and grids: carried scalars and tiles, break and continue, every order of tiles."""
+"""Loops, branches, grids: carried scalars and tiles, break, continue, every order of tiles."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ from tilewright.tests.codegen.cuda.harness import Tensor, run_both, tensor_text
 
 LOOPS = {
     "swapped values": """
-    %a0: tile<[50], i32> = load %x, [%zero], shape=[50]
-    %b0: tile<[50], i32> = load %x, [%one], shape=[50]
-    %a, %b: tile<[50], i32> = for %zero, %n, %one, [%a0, %b0] (%k: i32, %p: tile<[50], i32>, %q: tile<[50], i32>) {
-      %kt: tile<[50], i32> = full %k, shape=[50]
-      %s: tile<[50], i32> = add %p, %kt
+    %a0: TILE = load %x, [%zero], shape=[50]
+    %b0: TILE = load %x, [%one], shape=[50]
+    %a: TILE, %b: TILE = for %zero, %n, %one, [%a0, %b0] (%k: i32, %p: TILE, %q: TILE) {
+      %kt: TILE = full %k, shape=[50]
+      %s: TILE = add %p, %kt
       yield [%q, %s]
     }
-    %r: tile<[50], i32> = sub %a, %b
+    %r: TILE = sub %a, %b
 """,
     "break and continue": """
-    %a0: tile<[50], i32> = load %x, [%zero], shape=[50]
-    %a, %c: tile<[50], i32>, i32 = for %zero, %n, %one, [%a0, %zero] (%k: i32, %p: tile<[50], i32>, %t: i32) {
+    %a0: TILE = load %x, [%zero], shape=[50]
+    %a: TILE, %c: i32 = for %zero, %n, %one, [%a0, %zero] (%k: i32, %p: TILE, %t: i32) {
       %even: i32 = mod %k, %two
       %skip: bool = eq %even, %zero
       if %skip {
@@ -35,65 +35,59 @@ LOOPS = {
       } {
         yield []
       }
-      %kt: tile<[50], i32> = full %k, shape=[50]
-      %s: tile<[50], i32> = add %p, %kt
+      %kt: TILE = full %k, shape=[50]
+      %s: TILE = add %p, %kt
       %u: i32 = add %t, %k
       yield [%s, %u]
     }
-    %ct: tile<[50], i32> = full %c, shape=[50]
-    %r: tile<[50], i32> = mul %a, %ct
+    %ct: TILE = full %c, shape=[50]
+    %r: TILE = mul %a, %ct
 """,
     "while": """
-    %a0: tile<[50], i32> = load %x, [%zero], shape=[50]
-    %a, %c: tile<[50], i32>, i32 = while [%a0, %n] (%p: tile<[50], i32>, %t: i32) {
+    %a0: TILE = load %x, [%zero], shape=[50]
+    %a: TILE, %c: i32 = while [%a0, %n] (%p: TILE, %t: i32) {
       %more: bool = gt %t, %zero
       condition %more
-    } (%p2: tile<[50], i32>, %t2: i32) {
-      %s: tile<[50], i32> = add %p2, %p2
+    } (%p2: TILE, %t2: i32) {
+      %s: TILE = add %p2, %p2
       %u: i32 = sub %t2, %two
       yield [%s, %u]
     }
-    %ct: tile<[50], i32> = full %c, shape=[50]
-    %r: tile<[50], i32> = add %a, %ct
+    %ct: TILE = full %c, shape=[50]
+    %r: TILE = add %a, %ct
 """,
     "branches": """
-    %a0: tile<[50], i32> = load %x, [%zero], shape=[50]
+    %a0: TILE = load %x, [%zero], shape=[50]
     %big: bool = gt %n, %five
-    %r: tile<[50], i32> = if %big {
-      %y: tile<[50], i32> = neg %a0
+    %r: TILE = if %big {
+      %y: TILE = neg %a0
       yield [%y]
     } {
       yield [%a0]
     }
 """,
     "downwards": """
-    %a0: tile<[50], i32> = load %x, [%zero], shape=[50]
+    %a0: TILE = load %x, [%zero], shape=[50]
     %minus: i32 = const value=-2, dtype=i32
-    %r: tile<[50], i32> = for %n, %zero, %minus, [%a0] (%k: i32, %p: tile<[50], i32>) {
-      %kt: tile<[50], i32> = full %k, shape=[50]
-      %s: tile<[50], i32> = mul %p, %kt
+    %r: TILE = for %n, %zero, %minus, [%a0] (%k: i32, %p: TILE) {
+      %kt: TILE = full %k, shape=[50]
+      %s: TILE = mul %p, %kt
       yield [%s]
     }
 """,
 }
 
 
-def fix_results(text: str) -> str:
-    """Two results of one type are written with their type each."""
-    return text.replace("%a, %b: tile<[50], i32> = for", "%a: tile<[50], i32>, %b: tile<[50], i32> = for").replace(
-        "%a, %c: tile<[50], i32>, i32 =", "%a: tile<[50], i32>, %c: i32 ="
-    )
-
-
 @pytest.mark.parametrize("name", LOOPS)
 def test_loops(name: str, rng: np.random.Generator) -> None:
-    text = f"""kernel @loops({tensor_text("x", "i32")}, {tensor_text("out", "i32")}, %n: i32), phase=tile {{
+    params = f"{tensor_text('x', 'i32')}, {tensor_text('out', 'i32')}, %n: i32"
+    text = f"""kernel @loops({params}), phase=tile {{
   %zero: i32 = const value=0, dtype=i32
   %one: i32 = const value=1, dtype=i32
   %two: i32 = const value=2, dtype=i32
   %five: i32 = const value=5, dtype=i32
   for_tiles [] {{
-{fix_results(LOOPS[name])}
+{LOOPS[name].replace("TILE", "tile<[50], i32>")}
     store %out, [%zero], %r
     yield []
   }}
@@ -137,7 +131,7 @@ def test_every_tile_of_a_grid_runs_once(
 
 
 def test_scalar_arguments_and_arithmetic(rng: np.random.Generator) -> None:
-    params = f'{tensor_text("out", "f32")}, %a: f32, %b: i64, %c: f16, %d: bool'
+    params = f"{tensor_text('out', 'f32')}, %a: f32, %b: i64, %c: f16, %d: bool"
     text = f"""kernel @scalars({params}), phase=tile {{
   %zero: i32 = const value=0, dtype=i32
   for_tiles [] {{

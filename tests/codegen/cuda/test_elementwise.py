@@ -18,7 +18,9 @@ APPROXIMATE = tuple(op for op in UNARY if op not in (*EXACT_UNARY, "not"))
 
 def elementwise(lines: str, inputs: dict[str, str], output: str) -> str:
     """A kernel that loads 1-D tiles of 64, runs `lines` (which define %r), and stores %r."""
-    params = ", ".join(tensor_text(n, d, aligned=True) for n, d in (*inputs.items(), ("out", output)))
+    params = ", ".join(
+        tensor_text(n, d, aligned=True) for n, d in (*inputs.items(), ("out", output))
+    )
     loads = "\n".join(
         f"    %{n}_t: tile<[64], {d}> = load %{n}, [%o], shape=[64]" for n, d in inputs.items()
     )
@@ -40,7 +42,9 @@ def elementwise(lines: str, inputs: dict[str, str], output: str) -> str:
 """
 
 
-def small_integers(rng: np.random.Generator, name: str, low: int = -8, count: int = COUNT) -> Tensor:
+def small_integers(
+    rng: np.random.Generator, name: str, low: int = -8, count: int = COUNT
+) -> Tensor:
     dtype = parse_dtype(name)
     return Tensor(dtype, rng.integers(low if dtype.signed else 0, 9, count))
 
@@ -72,12 +76,12 @@ def test_exact_unary_operators_are_bit_equal(name: str, rng: np.random.Generator
 def test_functions_are_within_a_few_units_in_the_last_place(
     name: str, rng: np.random.Generator
 ) -> None:
-    lines, inputs, tensors = [], {}, []
     for op in APPROXIMATE:
         text = elementwise(f"    %r: tile<[64], {name}> = {op} %x_t", {"x": name}, name)
         ulp = 2.0 ** -parse_dtype(name).mantissa
-        run_both(text, [random_values(rng, name), poisoned(name)], relative=4 * ulp, tolerance=ulp / 4)
-    del lines, inputs, tensors
+        run_both(
+            text, [random_values(rng, name), poisoned(name)], relative=4 * ulp, tolerance=ulp / 4
+        )
 
 
 @pytest.mark.parametrize("name", [*FLOATS, *INTEGERS, "i4", "u3", "f4e2m1"])
@@ -101,7 +105,9 @@ def test_binary_operators_are_bit_equal(name: str, rng: np.random.Generator) -> 
             if op in ("floordiv", "mod"):
                 y.values = np.where(y.values == 0, 1, y.values)
         loose = 2.0**-dtype.mantissa if op in ("pow", "mod") and dtype.is_float else 0.0
-        text = elementwise(f"    %r: tile<[64], {name}> = {op} %x_t, %y_t", dict.fromkeys("xy", name), name)
+        text = elementwise(
+            f"    %r: tile<[64], {name}> = {op} %x_t, %y_t", dict.fromkeys("xy", name), name
+        )
         run_both(text, [x, y, poisoned(name)], relative=loose)
 
 
@@ -121,8 +127,7 @@ def test_fma_rounds_once_and_mul_add_twice(name: str, rng: np.random.Generator) 
     tensors = [random_values(rng, name) for _ in range(3)]
     fused = f"    %r: tile<[64], {name}> = fma %x_t, %y_t, %z_t"
     split = (
-        f"    %p: tile<[64], {name}> = mul %x_t, %y_t\n"
-        f"    %r: tile<[64], {name}> = add %p, %z_t"
+        f"    %p: tile<[64], {name}> = mul %x_t, %y_t\n    %r: tile<[64], {name}> = add %p, %z_t"
     )
     for lines in (fused, split):
         text = elementwise(lines, dict.fromkeys("xyz", name), name)

@@ -7,7 +7,13 @@ import pytest
 
 from tilewright.ir.diagnostics import ShapeError, TypeMismatch
 from tilewright.ir.types import f32, i32, parse_dtype
-from tilewright.tests.codegen.cuda.harness import Tensor, lower, compile_kernel, run_both, tensor_text
+from tilewright.tests.codegen.cuda.harness import (
+    Tensor,
+    compile_kernel,
+    lower,
+    run_both,
+    tensor_text,
+)
 
 
 @pytest.mark.parametrize("name", ["f32", "f16", "u8", "i3", "u4"])

@@ -1,6 +1,8 @@
-"""Loads and stores: odd sizes, strides, pitches, views, gathers of rows, elements of every width."""
+"""Loads and stores: odd sizes, strides, views, gathers of rows, elements of every width."""
 
 from __future__ import annotations
+
+import re
 
 import numpy as np
 import pytest
@@ -63,7 +65,11 @@ def codes_as_values(name: str, shape: tuple[int, ...], rng: np.random.Generator)
     ],
 )
 def test_any_tile_and_any_matrix(
-    name: str, tile: tuple[int, int], strides: tuple[str, str], aligned: bool, rng: np.random.Generator
+    name: str,
+    tile: tuple[int, int],
+    strides: tuple[str, str],
+    aligned: bool,
+    rng: np.random.Generator,
 ) -> None:
     size = parse_dtype(name).bits // 8
     rows, columns = int(rng.integers(1, 70)), int(rng.integers(1, 70))
@@ -110,12 +116,13 @@ def test_aligned_accesses_are_16_bytes_wide() -> None:
         text = copy_kernel(name, (64, 128), ("x16B", "1"), True)
         _, ptx = compile_kernel(lower(text))
         assert "ld.global.nc.v4" in ptx
-        assert "st.global.v4" in ptx
+        assert re.search(r"st\.global\.(v4\.[ub]32|v2\.[ub]64)", ptx)
 
 
 def test_a_column_major_view_is_read_along_its_columns(rng: np.random.Generator) -> None:
     """The tile's fast axis is 0: coalesced for the load, through shared memory for the store."""
-    params = f'{tensor_text("x", "f32", ("1", "x16B"), aligned=True)}, {tensor_text("y", "f32", ("x16B", "1"), aligned=True)}'
+    x_text = tensor_text("x", "f32", ("1", "x16B"), aligned=True)
+    params = f"{x_text}, {tensor_text('y', 'f32', ('x16B', '1'), aligned=True)}"
     text = f"""kernel @turn({params}), phase=tile {{
   %zero: i32 = const value=0, dtype=i32
   for_tiles [] {{
@@ -168,7 +175,8 @@ def test_rows_by_index_tile_and_other_values(rng: np.random.Generator) -> None:
 
 
 def test_views_have_bounds_of_their_own(rng: np.random.Generator) -> None:
-    params = f'{tensor_text("x", "f32", ("any", "any", "1"))}, {tensor_text("y", "f32", ("any", "1"))}, %low: i32, %high: i32'
+    x_text = tensor_text("x", "f32", ("any", "any", "1"))
+    params = f"{x_text}, {tensor_text('y', 'f32', ('any', '1'))}, %low: i32, %high: i32"
     text = f"""kernel @views({params}), phase=tile {{
   %zero: i32 = const value=0, dtype=i32
   %page: i32 = const value=1, dtype=i32

@@ -95,7 +95,9 @@ def test_softmax_rows(rows: int, columns: int, rng: np.random.Generator) -> None
     x = Tensor(f32, rng.standard_normal((10, width)).astype(np.float32))
     y = Tensor(f32, np.zeros((10, width)))
     # exp is within 2 ulp, the sum of n terms within n/2 ulp in any order, the quotient 1.
-    run_both(softmax(rows, columns), [x, y], relative=(columns / 2 + 5) * 2.0**-24, tolerance=2.0**-126)
+    run_both(
+        softmax(rows, columns), [x, y], relative=(columns / 2 + 5) * 2.0**-24, tolerance=2.0**-126
+    )
 
 
 def test_f16_sums_round_once(rng: np.random.Generator) -> None:

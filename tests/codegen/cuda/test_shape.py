@@ -1,4 +1,4 @@
-"""Shapes and layouts: transpose, reshape, slice, broadcast, and converts between any two layouts."""
+"""Shapes and layouts: transpose, reshape, slice, broadcast, converts between any layouts."""
 
 from __future__ import annotations
 
@@ -28,7 +28,13 @@ def kernel(have: tuple[int, ...], want: tuple[int, ...], lines: str, name: str =
 """
 
 
-def check(have: tuple[int, ...], want: tuple[int, ...], lines: str, rng: np.random.Generator, **options: int) -> None:
+def check(
+    have: tuple[int, ...],
+    want: tuple[int, ...],
+    lines: str,
+    rng: np.random.Generator,
+    **options: int,
+) -> None:
     x, y = Tensor(f32, rng.integers(-99, 99, have)), Tensor(f32, np.full(want, np.nan))
     run_both(kernel(have, want, lines), [x, y], **options)  # type: ignore[arg-type]
 

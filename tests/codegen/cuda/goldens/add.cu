@@ -23,14 +23,33 @@ template <> struct tw_words<16> { typedef uint4 type; };
 // From memory that nothing writes while the kernel runs (ld.global.nc).
 template <int BYTES>
 __device__ __forceinline__ void tw_load_constant(void *registers, const void *memory) {
-    const typename tw_words<BYTES>::type word = __ldg((const typename tw_words<BYTES>::type *)memory);
-    memcpy(registers, &word, BYTES);
+    typedef typename tw_words<BYTES>::type word;
+    const word loaded = __ldg((const word *)memory);
+    memcpy(registers, &loaded, BYTES);
 }
 template <int BYTES>
 __device__ __forceinline__ void tw_store(void *memory, const void *registers) {
     typename tw_words<BYTES>::type word;
     memcpy(&word, registers, BYTES);
     *(typename tw_words<BYTES>::type *)memory = word;
+}
+// The first `count` elements of `size` bytes, fewer than BYTES: by halves, moving the rest down.
+template <int BYTES>
+__device__ __forceinline__ void tw_store_part(
+    void *memory, const void *registers, long long count, int size) {
+    unsigned long long low = 0, high = 0;
+    memcpy(&low, registers, BYTES < 8 ? BYTES : 8);
+    if (BYTES == 16) memcpy(&high, (const char *)registers + 8, 8);
+    const int bytes = (int)count * size;
+    char *to = (char *)memory;
+    if (BYTES > 8 && (bytes & 8)) { *(unsigned long long *)to = low; low = high; to += 8; }
+    if (size <= 4 && (bytes & 4)) { *(unsigned *)to = (unsigned)low; low >>= 32; to += 4; }
+    if (size <= 2 && (bytes & 2)) {
+        *(unsigned short *)to = (unsigned short)low;
+        low >>= 16;
+        to += 2;
+    }
+    if (size <= 1 && (bytes & 1)) *(unsigned char *)to = (unsigned char)low;
 }
 // layout #0 = [1024]{2:8@reg 2:1@warp 32:1@lane 8:1@reg | bits 16}
 extern "C" __global__ void __launch_bounds__(64, 1) add(const unsigned short *__restrict__ x, long long x_extent0, const unsigned short *__restrict__ y, long long y_extent0, unsigned short *z, long long z_extent0) {
@@ -66,13 +85,19 @@ extern "C" __global__ void __launch_bounds__(64, 1) add(const unsigned short *__
     #pragma unroll
     for (int r = 0; r < 16; r += 8) {
         const int x_0 = o + r / 8 * 512 + warp * 256 + lane * 8 + r % 8;
-        if ((unsigned)x_0 < (unsigned)x_extent0 && (unsigned)(x_0 + 7) < (unsigned)x_extent0) {
-            tw_load_constant<16>(&u[r], x + x_0);
+        #pragma unroll
+        for (int at = 0; at < 8; ++at) {
+            u[r + at] = 0x0;
         }
-        else {
+        if ((unsigned)x_0 < (unsigned)x_extent0 && (unsigned)(x_0 + 7) < (unsigned)x_extent0) tw_load_constant<16>(&u[r], x + x_0);
+    }
+    #pragma unroll
+    for (int r = 0; r < 16; r += 8) {
+        const int x_0_1 = o + r / 8 * 512 + warp * 256 + lane * 8 + r % 8;
+        if ((unsigned)x_0_1 < (unsigned)x_extent0 && !((unsigned)(x_0_1 + 7) < (unsigned)x_extent0)) {
             #pragma unroll
             for (int at = 0; at < 8; ++at) {
-                u[r + at] = (unsigned)(x_0 + at) < (unsigned)x_extent0 ? (x + x_0)[at] : 0x0;
+                if ((unsigned)(x_0_1 + at) < (unsigned)x_extent0) u[r + at] = (x + x_0_1)[at];
             }
         }
     }
@@ -82,13 +107,19 @@ extern "C" __global__ void __launch_bounds__(64, 1) add(const unsigned short *__
     #pragma unroll
     for (int r = 0; r < 16; r += 8) {
         const int y_0 = o + r / 8 * 512 + warp * 256 + lane * 8 + r % 8;
-        if ((unsigned)y_0 < (unsigned)y_extent0 && (unsigned)(y_0 + 7) < (unsigned)y_extent0) {
-            tw_load_constant<16>(&v[r], y + y_0);
+        #pragma unroll
+        for (int at = 0; at < 8; ++at) {
+            v[r + at] = 0x0;
         }
-        else {
+        if ((unsigned)y_0 < (unsigned)y_extent0 && (unsigned)(y_0 + 7) < (unsigned)y_extent0) tw_load_constant<16>(&v[r], y + y_0);
+    }
+    #pragma unroll
+    for (int r = 0; r < 16; r += 8) {
+        const int y_0_1 = o + r / 8 * 512 + warp * 256 + lane * 8 + r % 8;
+        if ((unsigned)y_0_1 < (unsigned)y_extent0 && !((unsigned)(y_0_1 + 7) < (unsigned)y_extent0)) {
             #pragma unroll
             for (int at = 0; at < 8; ++at) {
-                v[r + at] = (unsigned)(y_0 + at) < (unsigned)y_extent0 ? (y + y_0)[at] : 0x0;
+                if ((unsigned)(y_0_1 + at) < (unsigned)y_extent0) v[r + at] = (y + y_0_1)[at];
             }
         }
     }
@@ -108,11 +139,8 @@ extern "C" __global__ void __launch_bounds__(64, 1) add(const unsigned short *__
             if ((unsigned)z_0 < (unsigned)z_extent0 && (unsigned)(z_0 + 7) < (unsigned)z_extent0) {
                 tw_store<16>(z + z_0, &w[r]);
             }
-            else {
-                #pragma unroll
-                for (int at = 0; at < 8; ++at) {
-                    if ((unsigned)(z_0 + at) < (unsigned)z_extent0) (z + z_0)[at] = w[r + at];
-                }
+            else if ((unsigned)z_0 < (unsigned)z_extent0) {
+                tw_store_part<16>(z + z_0, &w[r], (int)z_extent0 - z_0, 2);
             }
         }
     }

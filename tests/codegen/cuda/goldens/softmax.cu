@@ -13,14 +13,33 @@ template <> struct tw_words<16> { typedef uint4 type; };
 // From memory that nothing writes while the kernel runs (ld.global.nc).
 template <int BYTES>
 __device__ __forceinline__ void tw_load_constant(void *registers, const void *memory) {
-    const typename tw_words<BYTES>::type word = __ldg((const typename tw_words<BYTES>::type *)memory);
-    memcpy(registers, &word, BYTES);
+    typedef typename tw_words<BYTES>::type word;
+    const word loaded = __ldg((const word *)memory);
+    memcpy(registers, &loaded, BYTES);
 }
 template <int BYTES>
 __device__ __forceinline__ void tw_store(void *memory, const void *registers) {
     typename tw_words<BYTES>::type word;
     memcpy(&word, registers, BYTES);
     *(typename tw_words<BYTES>::type *)memory = word;
+}
+// The first `count` elements of `size` bytes, fewer than BYTES: by halves, moving the rest down.
+template <int BYTES>
+__device__ __forceinline__ void tw_store_part(
+    void *memory, const void *registers, long long count, int size) {
+    unsigned long long low = 0, high = 0;
+    memcpy(&low, registers, BYTES < 8 ? BYTES : 8);
+    if (BYTES == 16) memcpy(&high, (const char *)registers + 8, 8);
+    const int bytes = (int)count * size;
+    char *to = (char *)memory;
+    if (BYTES > 8 && (bytes & 8)) { *(unsigned long long *)to = low; low = high; to += 8; }
+    if (size <= 4 && (bytes & 4)) { *(unsigned *)to = (unsigned)low; low >>= 32; to += 4; }
+    if (size <= 2 && (bytes & 2)) {
+        *(unsigned short *)to = (unsigned short)low;
+        low >>= 16;
+        to += 2;
+    }
+    if (size <= 1 && (bytes & 1)) *(unsigned char *)to = (unsigned char)low;
 }
 // The larger one; NaN if either is.
 template <class T>
@@ -67,13 +86,20 @@ extern "C" __global__ void __launch_bounds__(32, 1) softmax(const float *__restr
     for (int r = 0; r < 16; r += 4) {
         const int x_0 = o + r / 4;
         const int x_1 = zero + lane * 4 + r % 4;
-        if (lane * 4 + r % 4 < 100 && (unsigned)x_0 < (unsigned)x_extent0 && (unsigned)x_1 < (unsigned)x_extent1 && (unsigned)(x_1 + 3) < (unsigned)x_extent1) {
-            tw_load_constant<16>(&t[r], x + x_0 * (int)x_stride0 + x_1);
+        #pragma unroll
+        for (int at = 0; at < 4; ++at) {
+            t[r + at] = low;
         }
-        else {
+        if (lane * 4 + r % 4 < 100 && (unsigned)x_0 < (unsigned)x_extent0 && (unsigned)x_1 < (unsigned)x_extent1 && (unsigned)(x_1 + 3) < (unsigned)x_extent1) tw_load_constant<16>(&t[r], x + x_0 * (int)x_stride0 + x_1);
+    }
+    #pragma unroll
+    for (int r = 0; r < 16; r += 4) {
+        const int x_0_1 = o + r / 4;
+        const int x_1_1 = zero + lane * 4 + r % 4;
+        if (lane * 4 + r % 4 < 100 && (unsigned)x_0_1 < (unsigned)x_extent0 && (unsigned)x_1_1 < (unsigned)x_extent1 && !((unsigned)(x_1_1 + 3) < (unsigned)x_extent1)) {
             #pragma unroll
             for (int at = 0; at < 4; ++at) {
-                t[r + at] = lane * 4 + r % 4 < 100 && (unsigned)x_0 < (unsigned)x_extent0 && (unsigned)(x_1 + at) < (unsigned)x_extent1 ? (x + x_0 * (int)x_stride0 + x_1)[at] : low;
+                if (lane * 4 + r % 4 < 100 && (unsigned)x_0_1 < (unsigned)x_extent0 && (unsigned)(x_1_1 + at) < (unsigned)x_extent1) t[r + at] = (x + x_0_1 * (int)x_stride0 + x_1_1)[at];
             }
         }
     }
@@ -194,11 +220,8 @@ extern "C" __global__ void __launch_bounds__(32, 1) softmax(const float *__restr
             if (lane * 4 + r % 4 < 100 && (unsigned)y_0 < (unsigned)y_extent0 && (unsigned)y_1 < (unsigned)y_extent1 && (unsigned)(y_1 + 3) < (unsigned)y_extent1) {
                 tw_store<16>(y + y_0 * (int)y_stride0 + y_1, &r_[r]);
             }
-            else {
-                #pragma unroll
-                for (int at = 0; at < 4; ++at) {
-                    if (lane * 4 + r % 4 < 100 && (unsigned)y_0 < (unsigned)y_extent0 && (unsigned)(y_1 + at) < (unsigned)y_extent1) (y + y_0 * (int)y_stride0 + y_1)[at] = r_[r + at];
-                }
+            else if (lane * 4 + r % 4 < 100 && (unsigned)y_0 < (unsigned)y_extent0 && (unsigned)y_1 < (unsigned)y_extent1) {
+                tw_store_part<16>(y + y_0 * (int)y_stride0 + y_1, &r_[r], (int)y_extent1 - y_1, 4);
             }
         }
     }
