@@ -9,6 +9,7 @@ from __future__ import annotations
 from tilewright.codegen.cpu.dtypes import held_type
 from tilewright.codegen.cpu.emitter import Emitter, statement, tile_of
 from tilewright.codegen.cpu.loops import fill_array
+from tilewright.codegen.cpu.matmul import emit_contraction
 from tilewright.codegen.cpu.places import Array
 from tilewright.codegen.cpu.plan import RENAMED, aliased, is_tile, loop_arguments
 from tilewright.codegen.cpu.rows import settle
@@ -58,8 +59,11 @@ def _end(emitter: Emitter, item: For | While) -> None:
 
 @statement(For)
 def emit_for(emitter: Emitter, item: For) -> None:
-    """A C++ `for`."""
+    """A C++ `for`; or one contraction."""
     _begin(emitter, item)
+    if item in emitter.contractions:
+        emit_contraction(emitter, emitter.contractions[item])
+        return
     index = item.body.args[0]
     assert isinstance(index.type, ScalarType)
     name, kind = emitter.names.of(index), held_type(index.type.dtype)

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from math import prod
 from typing import Any
 
+from tilewright.codegen.cpu.contraction import Contraction
 from tilewright.codegen.cpu.dtypes import Tables, array_type, held_type
 from tilewright.codegen.cpu.nest import LoadRule, Nest, Term, linear
 from tilewright.codegen.cpu.places import Array, Packed, Tensor, dense_strides
@@ -75,6 +76,7 @@ class Emitter:
     packs: dict[tuple[Value, str, bool], Packed] = field(default_factory=dict)
     carried: list[tuple[Value, ...]] = field(default_factory=list)
     local_bytes: int = 0
+    contractions: dict[Instruction, Contraction] = field(default_factory=dict)
 
     def emit_body(self, body: Body) -> None:
         """All instructions of `body` but its terminator."""

@@ -22,8 +22,11 @@ from tilewright.codegen.cpu import (  # noqa: F401  (they fill the tables)
     scalars,
     scaled,
 )
+from tilewright.codegen.cpu.contraction import find_contractions
 from tilewright.codegen.cpu.dtypes import held_type
 from tilewright.codegen.cpu.emitter import Emitter
+from tilewright.codegen.cpu.grid import LAUNCH, write_entry
+from tilewright.codegen.cpu.matmul import group_blocks
 from tilewright.codegen.cpu.plan import make_plan
 from tilewright.codegen.cpu.source import CppSource, Writer, inline_headers
 from tilewright.codegen.cpu.tensors import declare_tensor, pointer_type
@@ -40,25 +43,12 @@ from tilewright.ir.values import ScalarType, TensorType, Value
 STACK_BYTES = 256 * 1024
 """Arrays of a block beyond this lie in thread-local memory instead of on the stack."""
 
-_LAUNCH = """\
-// What the blocks of one launch share: the first failure, and how many of the running blocks wait for a signal.
-struct Launch {
-  const char* failure = nullptr;
-  int running = 1, waiters = 0;
-  void fail(const char* text) {
-    const char* none = nullptr;
-    __atomic_compare_exchange_n(&failure, &none, text, false, __ATOMIC_RELAXED, __ATOMIC_RELAXED);
-  }
-  bool failed() const { return __atomic_load_n(&failure, __ATOMIC_RELAXED) != nullptr; }
-  void waiting(int change) { __atomic_add_fetch(&waiters, change, __ATOMIC_SEQ_CST); }
-  bool is_stuck() const { return __atomic_load_n(&waiters, __ATOMIC_SEQ_CST) >= running; }
-};
-"""
-
 
 def emit_cpu(kernel: Kernel, isa: str) -> CppSource:
     """C++ for `kernel` (phase `tile`) on instruction set `isa`."""
-    emitter = Emitter(kernel, make_plan(kernel), lanes=8 if isa == "avx2" else 16)
+    plan = make_plan(kernel)
+    emitter = Emitter(kernel, plan, lanes=8 if isa == "avx2" else 16)
+    emitter.contractions = find_contractions(plan, kernel)
     grid = _find_grid(kernel)
     prologue = kernel.body.instructions[: kernel.body.instructions.index(grid)]
     parameters = list_parameters(kernel)
@@ -73,11 +63,11 @@ def emit_cpu(kernel: Kernel, isa: str) -> CppSource:
             inline_headers(tuple(sorted(emitter.headers))),
             "namespace {",
             *emitter.tables.declare(),
-            _LAUNCH,
+            LAUNCH,
             body,
             "}  // namespace",
             "",
-            _entry(entry, grid),
+            write_entry(entry, grid, panels=bool(emitter.contractions)),
         )
     )
     return CppSource(text, entry)
@@ -155,6 +145,7 @@ def _emit_extents(
             emitter.emit(item)
         for axis, extent in enumerate(grid.extents):
             out.line(f"extents[{axis}] = {emitter.scalar(extent)};")
+        group_blocks(emitter)
 
 
 def _emit_block(
@@ -164,7 +155,9 @@ def _emit_block(
     grid: ForTiles,
 ) -> None:
     out = emitter.out
-    with out.block("void run_block(const int64_t* words, const int64_t* at, Launch& launch)"):
+    panels = ", tw::Operands& panels" if emitter.contractions else ""
+    head = f"void run_block(const int64_t* words, const int64_t* at, Launch& launch{panels})"
+    with out.block(head):
         _emit_words(emitter, parameters, emitter.kernel.params)
         for item in prologue:
             if not isinstance(item, (Check, Print)):
@@ -173,36 +166,3 @@ def _emit_block(
             assert isinstance(arg.type, ScalarType)
             emitter.define_scalar(arg, f"({held_type(arg.type.dtype)})at[{axis}]")
         emitter.emit_body(grid.body)
-
-
-def _entry(name: str, grid: ForTiles) -> str:
-    rank = len(grid.extents)
-    count = " * ".join(f"extents[{axis}]" for axis in range(rank)) or "1"
-    axes = list(range(rank - 1, -1, -1))
-    if grid.order == "column_major":
-        axes.reverse()
-    places = [f"    at[{axis}] = block % extents[{axis}], block /= extents[{axis}];" for axis in axes]
-    return f"""\
-extern "C" const char* {name}(const int64_t* words, int64_t, int threads) {{
-  Launch launch;
-  int64_t extents[{max(rank, 1)}] = {{}};
-  find_extents(words, extents, launch);
-  const int64_t count = {count};
-  const auto run = [&](int64_t block) {{
-    if (launch.failed()) return;
-    int64_t at[{max(rank, 1)}];
-{chr(10).join(places)}
-    run_block(words, at, launch);
-  }};
-  if (threads <= 1 || count <= 1) {{
-    for (int64_t block = 0; block < count; ++block) run(block);
-  }} else {{
-    const int team = count < threads ? (int)count : threads;
-    const int64_t chunk = count / (16 * team) + 1;
-    launch.running = team;
-#pragma omp parallel for num_threads(team) schedule(monotonic : dynamic, chunk)
-    for (int64_t block = 0; block < count; ++block) run(block);
-  }}
-  return launch.failure;
-}}
-"""

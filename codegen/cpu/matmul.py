@@ -9,6 +9,7 @@ f64 take plain loops that the compiler vectorizes.
 
 from __future__ import annotations
 
+from tilewright.codegen.cpu.contraction import Contraction
 from tilewright.codegen.cpu.emitter import Emitter, statement, tile_of
 from tilewright.codegen.cpu.loops import fill_array
 from tilewright.codegen.cpu.nest import Term
@@ -127,6 +128,45 @@ def emit_mma(emitter: Emitter, item: Mma | MmaAsync) -> None:
             _emit_loops(emitter, item, acc)
         if acc.dtype.name == "f16":
             _round_all(emitter, acc)
+
+
+def emit_contraction(emitter: Emitter, item: Contraction) -> None:
+    """Add a whole loop of products to the accumulator."""
+    emitter.headers.add("contract.h")
+    acc = emitter.array(item.loop.results[0])
+    m, n = acc.shape
+    places, extents = [], []
+    low, high = offset_text(emitter, item.loop.low), emitter.scalar(item.loop.high)
+    for operand in (item.left, item.right):
+        load, tensor = operand.load, emitter.tensors[operand.load.tensor]
+        start = offset_text(emitter, load.offsets[operand.rows])
+        rows, depth = tensor.strides[operand.rows], tensor.strides[operand.depth]
+        left = f"{tensor.extents[operand.rows]} - {start}"
+        if not is_checked(load.bounds, operand.rows):
+            left = str(load.shape[operand.rows])
+        if is_checked(load.bounds, operand.depth):
+            extents.append(tensor.extents[operand.depth])
+        pointer = f"{tensor.pointer} + (int64_t){start} * {rows} + (int64_t){low} * {depth}"
+        places.append(f"{pointer}, {rows}, {depth}, {left}")
+    extent = f"tw::least<int64_t>({', '.join(extents)})" if len(extents) == 2 else "".join(extents)
+    step = emitter.scalar(item.loop.step)
+    count = f"tw::count_columns({low}, {high}, {step}, {extent or 'INT64_MAX'})"
+    element = _element(emitter.tensors[item.left.load.tensor].dtype)
+    emitter.out.line(
+        f"tw::contract<{element}, {m}, {n}>({acc.name}, {', '.join(places)}, {count}, panels);"
+    )
+
+
+def group_blocks(emitter: Emitter) -> None:
+    """Let neighbours along the grid's last axis be as many as one pool holds panels for."""
+    for item in emitter.contractions.values():
+        load = item.right.load
+        if load.tensor not in emitter.tensors:
+            continue
+        tensor = emitter.tensors[load.tensor]
+        kept = f"tw::count_kept<{_element(tensor.dtype)}, {load.shape[item.right.rows]}>"
+        count = f"{kept}({tensor.extents[item.right.depth]})"
+        emitter.out.line(f"launch.group = tw::least<int64_t>(launch.group, {count});")
 
 
 def _dtype(value: Value) -> DType:

@@ -21,6 +21,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from tilewright.codegen.cpu.offsets import is_nonnegative
 from tilewright.ir.instruction import Body, Instruction
 from tilewright.ir.instructions.atomic import Atomic
 from tilewright.ir.instructions.buffer import BufferStore
@@ -218,6 +219,7 @@ def _feeds_products(plan: Plan, users: dict[Value, list[Instruction]], value: Va
     item = plan.definition[value]
     plain = isinstance(item, Load) and item.other is None
     scalars = plain and not any(is_tile(o) for o in item.offsets)  # type: ignore[attr-defined]
+    scalars = scalars and all(is_nonnegative(plan, o) for o in item.offsets)  # type: ignore[attr-defined]
     return (
         scalars
         and element_type_of(value) in ("f32", "tf32", "bf16", "f16")

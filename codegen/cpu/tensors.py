@@ -7,12 +7,10 @@ from collections.abc import Sequence
 from tilewright.codegen.cpu.dtypes import stored_type
 from tilewright.codegen.cpu.emitter import Emitter
 from tilewright.codegen.cpu.nest import Nest, Term
+from tilewright.codegen.cpu.offsets import is_nonnegative
 from tilewright.codegen.cpu.places import Tensor
-from tilewright.codegen.cpu.plan import Plan
-from tilewright.ir.instructions.control import For, ForTiles
-from tilewright.ir.instructions.elementwise import Binary
 from tilewright.ir.instructions.memory import Load
-from tilewright.ir.instructions.scalar import Const, Extent
+from tilewright.ir.instructions.scalar import Const
 from tilewright.ir.values import TensorType, Value, tensor_type
 
 Coordinate = tuple[str, Term]
@@ -76,23 +74,12 @@ def is_checked(bounds: tuple[bool, ...] | None, axis: int) -> bool:
     return bounds is None or bounds[axis]
 
 
-def is_nonnegative(plan: Plan, value: Value) -> bool:
-    """Whether an index scalar is at least 0 by how it is computed (products of grid indices, …)."""
-    item = plan.definition.get(value)
-    match item:
-        case Const(value=number):
-            return number >= 0
-        case Extent():
-            return True
-        case Binary(op="add" | "mul" | "min" | "max" | "floordiv" | "mod", left=left, right=right):
-            return is_nonnegative(plan, left) and is_nonnegative(plan, right)
-    return _is_index(plan, value)
-
-
-def _is_index(plan: Plan, value: Value) -> bool:
-    owner = plan.owner.get(plan.home[value])
-    if isinstance(owner, ForTiles):
-        return any(value is arg for arg in owner.body.args)
-    if isinstance(owner, For) and value is owner.body.args[0]:
-        return is_nonnegative(plan, owner.low) and is_nonnegative(plan, owner.step)
-    return False
+__all__ = [
+    "address",
+    "declare_tensor",
+    "is_checked",
+    "is_nonnegative",
+    "offset_text",
+    "pointer_type",
+    "read_directly",
+]
