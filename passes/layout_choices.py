@@ -12,10 +12,16 @@ from dataclasses import dataclass
 from math import prod
 
 import numpy as np
+import numpy.typing as npt
 
 from tilewright.ir.layout import Layout, Piece, make
 
+Ints = npt.NDArray[np.int64]
+
 LANES = 32
+SECTOR_BITS = 256
+ROW_BITS = 1 << 30
+"""Rows are taken to be far apart."""
 
 
 @dataclass(frozen=True)
@@ -134,23 +140,24 @@ def in_registers(shape: tuple[int, ...], held: tuple[int, ...], warps: int) -> L
 def sector_ratio(layout: Layout, shape: Sequence[int], fast: int, bits: int) -> float:
     """Useful bytes over bytes of the 32-byte sectors that the first warp's accesses touch.
 
-    Rows along `fast` are taken to be far apart. Consecutive registers along it are one access.
+    Consecutive registers along `fast` are one access.
     """
-    run = layout.contiguity("reg", fast)
-    vector = max(1, min(run, 128 // bits))
+    vector = max(1, min(layout.contiguity("reg", fast), 128 // bits))
     table = layout.table()[0, :, ::vector]
     inside = (table >= 0) & (table < np.array(shape, np.int64))
-    real = np.asarray(inside.all(axis=-1), np.bool_)
-    sectors = table.copy()
-    sectors[..., fast] = table[..., fast] * bits // 8 // 32
-    useful = touched = 0
-    for register in range(table.shape[1]):
-        held = real[:, register]
-        if held.any():
-            elements = np.unique(table[held, register], axis=0)
-            useful += len(elements) * vector * bits // 8
-            last = sectors[held, register].copy()
-            last[:, fast] = (table[held, register][:, fast] + vector - 1) * bits // 8 // 32
-            both = np.concatenate([sectors[held, register], last])
-            touched += len(np.unique(both, axis=0)) * 32
-    return useful / max(1, touched)
+    pitches = np.full(len(shape), ROW_BITS)
+    for dim in range(len(shape)):
+        pitches[dim] = bits if dim == fast else ROW_BITS * (dim + 1) ** 8
+    first = np.where(inside.all(axis=-1), (table * pitches).sum(axis=-1), -1)
+    last = np.where(first >= 0, first + (vector - 1) * bits, -1)
+    useful = _count_distinct(first) * vector * bits
+    touched = _count_distinct(np.concatenate([first // SECTOR_BITS, last // SECTOR_BITS]))
+    return useful / max(1, touched * SECTOR_BITS)
+
+
+def _count_distinct(numbers: Ints) -> int:
+    """Distinct numbers >= 0 in each column, summed."""
+    ordered = np.sort(numbers, axis=0)
+    fresh = np.ones(ordered.shape, np.bool_)
+    fresh[1:] = ordered[1:] != ordered[:-1]
+    return int((fresh & (ordered >= 0)).sum())
