@@ -82,7 +82,8 @@ def _setup_context(ctx: Any, inputs: tuple[Any, ...], output: torch.Tensor) -> N
 def _backward(ctx: Any, grad: torch.Tensor) -> torch.Tensor:
     (out,) = ctx.saved_tensors
     product: torch.Tensor = grad * out
-    return product - out * product.sum(-1, keepdim=True)
+    result: torch.Tensor = product - out * product.sum(-1, keepdim=True)
+    return result
 
 
 _op = register(

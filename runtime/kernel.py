@@ -16,7 +16,14 @@ from typing import Any, overload
 from tilewright.frontend.capture import capture
 from tilewright.ir.kernel import Kernel
 from tilewright.ir.types import i32, i64
-from tilewright.runtime.arguments import Bound, bind, flatten, read_signature, specialize
+from tilewright.runtime.arguments import (
+    Bound,
+    bind,
+    flatten,
+    read_signature,
+    scalar_spec,
+    specialize,
+)
 from tilewright.runtime.bindings import torch
 from tilewright.runtime.compile import Compiled, check_way, compile_kernel, list_words
 from tilewright.runtime.errors import LaunchError, ResourceError
@@ -44,6 +51,22 @@ class Plan:
     spans: tuple[int, ...]
 
 
+@dataclass(frozen=True)
+class Prepared:
+    """A launch on the cpu of which only the addresses of the tensors are missing."""
+
+    plan: Plan
+
+    def __call__(self, *addresses: int) -> None:
+        """Run it on tensors at `addresses`, in the order of the kernel's parameters."""
+        plan = self.plan
+        words = list(plan.words)
+        for (word, _, _), address in zip(plan.pointers, addresses, strict=True):
+            words[word] = address
+        if plan.blocks:
+            plan.compiled.program.launch(plan.blocks, words, {})
+
+
 class KernelFunction:
     """A kernel that is called like a function; see `kernel`."""
 
@@ -63,6 +86,11 @@ class KernelFunction:
     def signature(self) -> Any:
         return read_signature(self.function)
 
+    @functools.cached_property
+    def kinds(self) -> dict[str, str]:
+        """Parameter name → "tensor", "scalar", "static" or "dataclass", in order."""
+        return {p.name: p.kind for p in self.signature.parameters}
+
     def __call__(self, *args: Any, target: str | None = None, **kwargs: Any) -> Any:
         """Launch on `args`; `target` is chosen by their device unless it is given."""
         if self._torch.compiler.is_compiling():
@@ -71,7 +99,7 @@ class KernelFunction:
                 f"{self.name}_op = tw.torch_op({self.name}, ...), and call that"
             )
         try:
-            key = _plan_key(args, kwargs, target)
+            key = _plan_key(args, kwargs, target, self.kinds)
             plan = self._plans.get(key)
         except (TypeError, RuntimeError):  # unhashable, or a tensor without memory: say which
             self._plan(args, kwargs, target)
@@ -82,6 +110,14 @@ class KernelFunction:
                 self._plans.clear()
             self._plans[key] = plan
         return self._launch(plan, args, kwargs)
+
+    def prepare(self, *args: Any, **kwargs: Any) -> Prepared:
+        """The launch of these arguments on the cpu, for operators that run it often.
+
+        The tensors whose addresses it is called with have dtype, shape and strides of these, and
+        none overlaps what the kernel writes.
+        """
+        return Prepared(self._plan(args, kwargs, "cpu"))
 
     def compile(self, *args: Any, target: str | None = None, **kwargs: Any) -> Compiled:
         """The compiled kernel that a launch on these arguments would run; any device serves."""
@@ -139,7 +175,8 @@ class KernelFunction:
         return capture(self.function, specs, index_dtype=index, name=self.name)
 
     def _compile(self, bound: Bound, way: str) -> Compiled:
-        key = (way, *((k, _class_key(v)) for k, v in bound.values.items()))
+        kinds = self.kinds
+        key = (way, *((k, _class_key(v, kinds.get(k))) for k, v in bound.values.items()))
         found = self._compiled.get(key)
         if found is None:
             config = self._config(way, bound)
@@ -298,34 +335,49 @@ def _by_family(configs: Any) -> dict[str, Sequence[Config]]:
     return {"cuda": list(configs), "cpu": list(configs)}
 
 
-def _plan_key(args: Any, kwargs: Mapping[str, Any], target: str | None) -> Any:
-    return (target, *map(_value_key, args), *((k, _value_key(v)) for k, v in kwargs.items()))
+def _plan_key(args: Any, kwargs: Mapping[str, Any], target: str | None, kinds: Any) -> Any:
+    return (
+        target,
+        len(args),
+        *[_value_key(v, k) for v, k in zip(args, kinds.values(), strict=False)],
+        *[(n, _value_key(v, kinds.get(n))) for n, v in kwargs.items()],
+    )
 
 
-def _value_key(value: Any) -> Any:
-    """What of one argument a plan depends on; scalars by type and by being 0 or 1."""
-    if type(value) is float:
-        return float
-    if type(value) is int:
-        return value  # an int may be a static: exact
+def _value_key(value: Any, kind: str | None) -> Any:
+    """What of one argument a plan depends on: of a float scalar its type, of a static all."""
     pointer = getattr(value, "data_ptr", None)
     if pointer is not None:
         packing = getattr(value, "packing", None)
         return (value.dtype, value.shape, value.stride(), value.device, pointer() & 15, packing)
-    if hasattr(value, "__dataclass_fields__"):
-        return (type(value), *(_value_key(getattr(value, n)) for n in value.__dataclass_fields__))
-    return value
+    if kind == "scalar" and type(value) is float:
+        return float
+    if kind == "dataclass" and hasattr(value, "__dataclass_fields__"):
+        held = (getattr(value, name) for name in value.__dataclass_fields__)
+        return (type(value), *(_value_key(v, "dataclass") for v in held))
+    return _static_key(value)
 
 
-def _class_key(value: Any) -> Any:
-    """What of one argument a compilation depends on."""
+def _static_key(value: Any) -> Any:
+    """Equal only for statics that compile alike: 1, 1.0 and True differ, so do 0.0 and -0.0."""
+    if type(value) is float:
+        return (float, value.hex())
+    if type(value) is tuple:
+        return (tuple, *map(_static_key, value))
+    return (type(value), value)
+
+
+def _class_key(value: Any, kind: str | None) -> Any:
+    """What of one argument a compilation depends on: of a scalar its type, and being 0 or 1."""
     if getattr(value, "data_ptr", None) is not None:
         return (classify(value), _fits_i32(value))
-    if isinstance(value, float):
-        return float
-    if hasattr(value, "__dataclass_fields__") and not hasattr(value, "bits"):
-        return (type(value), *(_class_key(getattr(value, n)) for n in value.__dataclass_fields__))
-    return value
+    if kind == "scalar" and value is not None:
+        spec = scalar_spec(value)
+        return (type(spec), spec)
+    if kind == "dataclass" and hasattr(value, "__dataclass_fields__"):
+        held = (getattr(value, name) for name in value.__dataclass_fields__)
+        return (type(value), *(_class_key(v, "dataclass") for v in held))
+    return _static_key(value)
 
 
 def _fits_i32(tensor: Any) -> bool:

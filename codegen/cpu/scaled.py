@@ -106,11 +106,10 @@ def _emit_packed(emitter: Emitter, item: MmaScaled, codes: Load, acc: Array) -> 
         out.line('  launch.fail("x of mma has more columns than its packed weights");')
         out.line("  return;")
         out.line("}")
-    out.line(
-        f"const tw::Weights<{stored_type(rates.dtype)}> weights = "
-        f"{{(const uint8_t*){tensor.pointer}, {tensor.extents[0]}, {tensor.extents[1]}, {{{rates.pointer}, {zeros}, {zero}, "
-        f"{rates.extents[1]}}}, {table or 'nullptr'}}};"
-    )
+    groups_text = f"{{{rates.pointer}, {zeros}, {zero}, {rates.extents[1]}}}"
+    parts = (f"(const uint8_t*){tensor.pointer}", *tensor.extents, groups_text, table or "nullptr")
+    kind = f"const tw::Weights<{stored_type(rates.dtype)}>"
+    out.line(f"{kind} weights = {{{', '.join(parts)}}};")
     places = [offset_text(emitter, o) for o in (*codes.offsets, *scales.offsets)]
     out.line(f"const tw::Corner corner = {{{', '.join(places)}}};")
     flags = (bool(table), item.zero is not None, _is_exact(tensor.dtype))

@@ -92,7 +92,7 @@ def dense_kernel(
     tw.store(y, (i * bm, j * bn), acc.cast(y.dtype))
 
 
-PANEL_TILES = ((1, 64, 1024), (2, 64, 1024), (4, 64, 1024), (16, 256, 512), (64, 256, 512))
+PANEL_TILES = ((1, 128, 4096), (4, 128, 2048), (16, 256, 1024), (64, 256, 512))
 """(bm, bn, bk at most) of `panel_kernel`; the first whose bm holds M, else the last."""
 
 DENSE_TILES = ((16, 64, 64), (64, 64, 32))

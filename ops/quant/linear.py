@@ -29,8 +29,8 @@ from tilewright.ops.quant.spec import QSpec
 from tilewright.ops.quant.tensor import PORTABLE, QuantizedTensor
 from tilewright.ops.registry import register
 from tilewright.runtime.errors import LaunchError
-from tilewright.runtime.kernel import KernelFunction
-from tilewright.runtime.tensors import PackedTensor, dtype_of
+from tilewright.runtime.kernel import KernelFunction, Prepared
+from tilewright.runtime.tensors import as_tensor, dtype_of
 
 FLOATS = (torch.float16, torch.bfloat16, torch.float32)
 
@@ -63,7 +63,7 @@ def quant_linear(
             f"q is in the form of family {q.form}, x is on {x.device}",
             "q = q.to_portable_form().to_device_form()",
         )
-    return call_linear(x, q.codes, q.scales, q.zeros, bias, str(q.spec), *q.shape)
+    return call_linear(x, q.codes, q.scales, q.zeros, bias, q.spec.text, *q.shape)
 
 
 def call_linear(
@@ -83,6 +83,7 @@ def call_linear(
 
 
 def _check(x: torch.Tensor, codes: torch.Tensor, bias: torch.Tensor | None, n: int, k: int) -> None:
+    """Raise LaunchError for what does not fit; the operator checks the weights' own parts."""
     if x.dtype not in FLOATS:
         raise LaunchError(f"x has dtype {x.dtype}, want f16, bf16 or f32", "x.bfloat16()")
     if x.dim() == 0 or x.shape[-1] != k:
@@ -101,9 +102,9 @@ def _check(x: torch.Tensor, codes: torch.Tensor, bias: torch.Tensor | None, n: i
 
 def _view(tensor: torch.Tensor, dtype: DType, shape: tuple[int, int], packing: str | None) -> Any:
     """`tensor` as a kernel's argument: in a device order, or as it is."""
-    if packing is None:
-        return tensor if tensor.dtype != torch.uint8 else PackedTensor(tensor, dtype, shape)
-    return PackedTensor(tensor.view(torch.uint8), dtype, shape, packing)
+    if packing is None and tensor.dtype != torch.uint8:
+        return tensor
+    return as_tensor(tensor.view(torch.uint8), dtype, shape, packing)
 
 
 def _weights(
@@ -114,6 +115,12 @@ def _weights(
     spec: QSpec,
     shape: tuple[int, int],
 ) -> Weights:
+    if scales.dtype != spec.scale_dtype:
+        raise LaunchError(
+            f"scales have dtype {scales.dtype}, {spec.text!r} says {spec.scale}", "do not cast them"
+        )
+    if (zeros is not None) != spec.has_zeros:
+        raise LaunchError(f"zeros are {'missing' if zeros is None else 'given'}, spec is {spec}")
     groups = (shape[0], spec.groups(shape[1]))
     return Weights(
         _view(codes, spec.code, shape, form.codes),
@@ -133,17 +140,13 @@ def launch_linear(
     target: str | None = None,
 ) -> Any:
     """Run the family's kernel on matrices x (M, K) and y (M, N)."""
-    way, (m, k) = WAYS[family], x.shape
-    return way.kernel(
-        x,
-        weights,
-        bias,
-        y,
-        group=spec.group,
-        midpoint=spec.midpoint,
-        target=target,
-        **way.config(m, k, spec.group),
-    )
+    way = WAYS[family]
+    return way.kernel(x, weights, bias, y, target=target, **_statics(way, x, spec))
+
+
+def _statics(way: Way, x: torch.Tensor, spec: QSpec) -> dict[str, Any]:
+    config = way.config(x.shape[0], x.shape[1], spec.group)
+    return {"group": spec.group, "midpoint": spec.midpoint, **config}
 
 
 def _run(
@@ -156,16 +159,45 @@ def _run(
     n: int,
     k: int,
 ) -> torch.Tensor:
-    spec, family = QSpec.parse(text), family_of(x.device)
-    if scales.dtype != spec.scale_dtype:
-        raise LaunchError(
-            f"scales have dtype {scales.dtype}, {text!r} says {spec.scale}", "do not cast them"
-        )
+    x = x.contiguous()
     out = x.new_empty(*x.shape[:-1], n)
-    rows = prod(x.shape[:-1])
-    weights = _weights(FORMS[family], codes, scales, zeros, spec, (n, k))
-    launch_linear(x.reshape(rows, k), weights, bias, out.view(rows, n), spec, family=family)
+    if not x.is_cpu:
+        spec, rows = QSpec.parse(text), prod(x.shape[:-1])
+        weights = _weights(FORMS["cuda"], codes, scales, zeros, spec, (n, k))
+        launch_linear(x.view(rows, k), weights, bias, out.view(rows, n), spec, family="cuda")
+        return out
+    sizes = (x.numel(), codes.numel(), scales.numel(), -1 if zeros is None else zeros.numel())
+    key = (text, n, k, x.dtype, scales.dtype, bias is None, sizes)
+    launch = _prepared.get(key)
+    if launch is None:
+        if len(_prepared) >= PREPARED_LIMIT:
+            _prepared.clear()
+        launch = _prepared[key] = _prepare(x, codes, scales, zeros, bias, out, QSpec.parse(text))
+    held = (x, codes, scales, zeros, bias, out)
+    launch(*[tensor.data_ptr() for tensor in held if tensor is not None])
     return out
+
+
+PREPARED_LIMIT = 4096
+_prepared: dict[Any, Prepared] = {}
+"""Launches by what they depend on: format, shapes and dtypes, never a tensor."""
+
+
+def _prepare(
+    x: torch.Tensor,
+    codes: torch.Tensor,
+    scales: torch.Tensor,
+    zeros: torch.Tensor | None,
+    bias: torch.Tensor | None,
+    out: torch.Tensor,
+    spec: QSpec,
+) -> Prepared:
+    n, k = out.shape[-1], x.shape[-1]
+    rows, way = prod(x.shape[:-1]), WAYS["cpu"]
+    weights = _weights(FORMS["cpu"], codes, scales, zeros, spec, (n, k))
+    x = x.view(rows, k)
+    args = (x, weights, bias, out.view(rows, n))
+    return way.kernel.prepare(*args, **_statics(way, x, spec))
 
 
 def _fake(

@@ -75,7 +75,7 @@ class QuantLinear(nn.Module):
         held = self.quantized.to(where)
         for name in ("codes", "scales", "zeros"):
             self._buffers[name] = None
-        super()._apply(fn, recurse)
+        super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
         self._hold(held)
         return self
 

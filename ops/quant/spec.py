@@ -79,8 +79,13 @@ class QSpec:
         """Groups of a row of `k` codes; the last one may be short."""
         return -(-k // self.group)
 
-    def __str__(self) -> str:
+    @cached_property
+    def text(self) -> str:
+        """What `parse` reads."""
         return f"{self.dtype} group={self.group} zero={self.zero} scale={self.scale}"
+
+    def __str__(self) -> str:
+        return self.text
 
     @classmethod
     def parse(cls, text: str) -> QSpec:
@@ -88,12 +93,11 @@ class QSpec:
         return _parse_spec(text)
 
 
-def _parse_code(text: str) -> DType:
-    if isinstance(text, DType):
-        text = text.name
+def _parse_code(given: object) -> DType:
+    text = str(given)
     try:
         code = parse_dtype(text)
-    except (ValueError, TypeError) as error:
+    except ValueError as error:
         raise LaunchError(f"dtype of QSpec: {error}") from None
     if code.bits > 8 or code.kind not in _KINDS:
         raise LaunchError(
