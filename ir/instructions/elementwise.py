@@ -9,6 +9,7 @@ and is undefined on targets. Integer `floordiv` and `mod` round toward minus inf
 from __future__ import annotations
 
 from collections.abc import Callable
+from fractions import Fraction
 from math import erf
 
 import numpy as np
@@ -16,7 +17,7 @@ import numpy as np
 from tilewright.ir.diagnostics import ShapeError, TypeMismatch
 from tilewright.ir.instruction import ANY, Instruction, attribute, instruction, operand
 from tilewright.ir.numeric import Array, convert_to, round_to
-from tilewright.ir.types import DType, bool_
+from tilewright.ir.types import DType, bool_, f64
 from tilewright.ir.values import ScalarType, TileType, Type, Value, element_type, shape_of
 
 _erf = np.vectorize(erf, otypes=[np.float64])
@@ -61,6 +62,11 @@ def _mod(x: Array, y: Array) -> Array:
     return np.asarray(np.where(y == 0, 0, x % np.where(y == 0, 1, y)))
 
 
+def _quiet(x: Array) -> Array:
+    """Signalling NaNs made quiet: `fmin` drops only those."""
+    return x * 1.0 if x.dtype.kind == "f" else x
+
+
 BINARY: dict[str, Callable[[Array, Array], Array]] = {
     "add": np.add,
     "sub": np.subtract,
@@ -68,8 +74,8 @@ BINARY: dict[str, Callable[[Array, Array], Array]] = {
     "div": np.divide,
     "floordiv": _floordiv,
     "mod": _mod,
-    "min": np.fmin,
-    "max": np.fmax,
+    "min": lambda x, y: np.asarray(np.fmin(_quiet(x), _quiet(y))),
+    "max": lambda x, y: np.asarray(np.fmax(_quiet(x), _quiet(y))),
     "pow": np.power,
     "and": np.bitwise_and,
     "or": np.bitwise_or,
@@ -188,9 +194,36 @@ class Fma(Instruction):
         _check_same(self.x, self.y, self.z)
 
     def meaning(self, x: Array, y: Array, z: Array) -> Array:
+        dtype = element_type(self.x)
         with np.errstate(all="ignore"):
-            wide = np.asarray(x, np.longdouble) * y + z if x.dtype.kind == "f" else x * y + z
-            return round_to(element_type(self.results[0]), wide)
+            if dtype == f64:
+                return np.asarray(_fma_f64(x, y, z))
+            return round_to(dtype, _sum_to_odd(x * y, z) if dtype.is_float else x * y + z)
+
+
+def _sum_to_odd(product: Array, z: Array) -> Array:
+    """product + z, odd where inexact: rounding it to 50 bits or fewer then rounds only once.
+
+    The product of two floats of at most 24 digits is exact in float64; its sum with z is found
+    with its error (Knuth's two-sum), and an even neighbour makes way for the odd one.
+    """
+    product, z = np.broadcast_arrays(np.asarray(product, np.float64), np.asarray(z, np.float64))
+    near = np.asarray(product + z)
+    part = near - product
+    error = (product - (near - part)) + (z - part)
+    even = near.view(np.int64) & 1 == 0
+    move = even & np.isfinite(near) & (error != 0)
+    return np.where(move, np.nextafter(near, np.where(error > 0, np.inf, -np.inf)), near)
+
+
+def _fma_exact(x: float, y: float, z: float) -> float:
+    rounded = x * y + z
+    if not np.isfinite(rounded) or rounded == 0:
+        return rounded
+    return float(Fraction(x) * Fraction(y) + Fraction(z))
+
+
+_fma_f64 = np.vectorize(_fma_exact, otypes=[np.float64])
 
 
 @instruction("select", phases=ANY)
