@@ -83,7 +83,9 @@ class BarrierState:
         waiting = np.zeros(len(self.members), np.bool_)
         for wait in self.waits:
             waiting |= wait.lanes
-        if scheduler.gang.checks is not None:
+        if scheduler.gang.checks is not None and self.key[0] == "cluster":
+            scheduler.gang.checks.cluster_barrier(participants)
+        elif scheduler.gang.checks is not None:
             scheduler.gang.checks.barrier(participants, waiting)
         for wait in self.waits:
             if wait.finish is not None:

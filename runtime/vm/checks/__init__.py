@@ -258,6 +258,11 @@ class Checks:
         arrived = np.unique(self.lane_warp[arriving])
         self.clocks.barrier(arrived, np.unique(self.lane_warp[waiting]))
 
+    def cluster_barrier(self, participants: Array) -> None:
+        """A cluster's barrier completed: its lanes are joined at once, whenever they wait."""
+        warps = np.unique(self.lane_warp[participants])
+        self.clocks.barrier(warps, warps)
+
     def warp_barrier(self, frame: Frame, active: Array | None, members: Array) -> None:
         """bar.warp.sync."""
         lanes = np.arange(frame.n) if active is None else np.flatnonzero(active)

@@ -96,7 +96,8 @@ class Clocks:
         """Where a whole block met, everything before is ordered for all of it (except work in
         flight).
         """
-        if len(waiting) == self.per_block and np.array_equal(arriving, waiting):
+        blocks = waiting // self.per_block
+        if len(waiting) == self.per_block and np.array_equal(arriving, waiting) and (blocks == blocks[0]).all():
             self.floors[arriving[0] // self.per_block] = self.time - 1
             self.floor = int(self.floors.min())
 
