@@ -5,8 +5,9 @@ the bounds and must come before layouts, which differ with and without masks. `c
 fixes the fragments that `infer_layouts` starts from; declared buffers follow the layouts of their
 tiles, and copies that a kernel starts itself become groups. Reductions are split once layouts say
 which cross warps; the converts that this leaves are expanded by `place_tiles`, with the operands of
-products. `overlap` needs the copies, `plan_shared` the rings, `insert_sync` the offsets: two buffers in the same bytes are ordered like two accesses to
-one. `vectorize` needs final layouts, and `select` decides nothing.
+products. `overlap` needs the copies, `plan_shared` the rings, `insert_sync` the offsets: two
+buffers in the same bytes are ordered like two accesses to one. `vectorize` needs final layouts,
+and `select` decides nothing.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Data types as C++: how elements lie in memory, how values are held, and how one becomes the other.
+"""Data types as C++: how elements lie in memory, how they are held, how one becomes another.
 
 A value is *held* in float (every float of at most 32 bits), double, int32_t, uint32_t, int64_t,
 uint64_t or bool; an operation of a narrower type is the holder's, then `round_held`. Element
@@ -81,7 +81,7 @@ def literal(dtype: DType, value: float) -> str:
         return f"{number}u" if not dtype.signed else _int(number)
     suffix = "f" if held_type(dtype) == "float" else ""
     if np.isnan(value) or np.isinf(value):
-        name = f"__builtin_nan{suffix}(\"\")" if np.isnan(value) else f"__builtin_inf{suffix}()"
+        name = f'__builtin_nan{suffix}("")' if np.isnan(value) else f"__builtin_inf{suffix}()"
         return f"-{name}" if value == -np.inf else name
     return f"{float(value)!r}{suffix}"
 
@@ -181,7 +181,7 @@ class Tables:
             return f"({element} != 0)"
         if dtype.bits < 8:
             return self.round_held(dtype, f"({held_type(dtype)}){element}")
-        return element
+        return _widened(dtype, element)
 
     def to_memory(self, dtype: DType, held: str) -> str:
         """A held value as a tensor's element."""
@@ -197,13 +197,19 @@ class Tables:
         """The held value of a local tile's element, whose C++ type is `ctype`."""
         if ctype.startswith("tw::"):
             return f"tw::widen({element})"
-        return f"({element} != 0)" if dtype.kind == "bool" else element
+        return f"({element} != 0)" if dtype.kind == "bool" else _widened(dtype, element)
 
     def to_array(self, dtype: DType, ctype: str, held: str) -> str:
         """A held value as an element of a local tile."""
         if ctype.startswith("tw::"):
             return f"tw::narrow_{dtype.name}({held})"
         return held if ctype == held_type(dtype) else f"({ctype}){held}"
+
+
+def _widened(dtype: DType, element: str) -> str:
+    """An integer narrower than its holder, held: overloads choose by the operands' type."""
+    narrow = dtype.is_integer and dtype.bits < 32
+    return f"({held_type(dtype)}){element}" if narrow else element
 
 
 def _truncate(to: DType, held: str) -> str:
