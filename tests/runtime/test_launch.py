@@ -76,6 +76,61 @@ def test_scalars_are_not_compiled_in_and_plans_do_not_mix_them_up(way):
         assert torch.equal(y, wanted)
 
 
+@tw.kernel
+def shift(x: tw.Tensor, y: tw.Tensor, s: tw.Scalar, *, by: tw.Static = 0.5, block: tw.Static = 32):
+    """y[i] = s x[i] + by"""
+    i = tw.grid(tw.cdiv(x.shape[0], block))
+    tw.store(y, (i * block,), tw.load(x, (i * block,), (block,)) * s + by)
+
+
+@dataclasses.dataclass(frozen=True)
+class Line:
+    values: torch.Tensor
+    slope: float
+
+
+@tw.kernel
+def follow(line: Line, y: tw.Tensor, *, block: tw.Static = 32):
+    """y[i] = slope values[i]"""
+    i = tw.grid(tw.cdiv(y.shape[0], block))
+    tw.store(y, (i * block,), tw.load(line.values, (i * block,), (block,)) * line.slope)
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_float_statics_are_not_mixed_up_by_plans_nor_by_compilations(way):
+    x, y = torch.randn(45), torch.full((45,), float("nan"))
+    for by in (0.5, 0.75, 0.5, 1, 1.0):
+        shift(x, y, 2.0, by=by, target=way)
+        assert torch.equal(y, 2.0 * x + by)
+    for slope in (0.5, 0.25):
+        follow(Line(x, slope), y, target=way)
+        assert torch.equal(y, slope * x)
+
+
+def test_new_scalars_compile_nothing_new_but_other_statics_do():
+    x, y = torch.randn(45), torch.empty(45)
+    shift(x, y, 2.5, target="interpret")
+    before = len(shift._compiled)
+    for s in (3.5, -0.0, float("inf")):
+        shift(x, y, s, target="interpret")
+    assert len(shift._compiled) == before
+    for n in (5, 9, 17):
+        reverse(x, y, n, target="interpret")
+    count = len(reverse._compiled)
+    reverse(x, y, 33, target="interpret")
+    assert len(reverse._compiled) == count
+    shift(x, y, 2.5, by=-0.0, target="interpret")
+    shift(x, y, 2.5, by=0.0, target="interpret")
+    assert len(shift._compiled) == before + 2
+
+
+def test_too_many_arguments_are_found_on_a_known_plan_too():
+    x, y = torch.randn(8), torch.zeros(8)
+    double(x, y, block=32, target="interpret")
+    with pytest.raises(LaunchError, match="double takes 3 arguments"):
+        double(x, y, 32, 3, target="interpret")
+
+
 def test_in_place_is_allowed_where_it_is_elementwise():
     x = torch.randn(50)
     wanted = 2 * x
