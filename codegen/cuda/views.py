@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from tilewright.codegen.cuda.elements import pointed_type
 from tilewright.codegen.cuda.emitter import Emitter, TensorNames, emits
-from tilewright.ir.instructions.memory import Rows, Subview
+from tilewright.ir.instructions.memory import Bytes, Rows, Subview
 from tilewright.ir.values import Value, element_type
 
 
@@ -17,7 +17,10 @@ def emit_rows(item: Rows, e: Emitter) -> None:
     pointee = pointee_of(item.tensor, e)
     e.line(f"{pointee} *const {name} = {old.pointer} + (long long){low} * {old.strides[0]};")
     extent = e.fresh(f"{name}_extent0")
-    e.line(f"const long long {extent} = {high} > {low} ? (long long){high} - {low} : 0;")
+    end = e.fresh(f"{name}_end")
+    whole = old.extents[0]
+    e.line(f"const long long {end} = (long long){high} < {whole} ? (long long){high} : {whole};")
+    e.line(f"const long long {extent} = {end} > {low} ? {end} - {low} : 0;")
     e.tensors[item.results[0]] = TensorNames(
         name, (extent, *old.extents[1:]), old.strides, old.constant
     )
@@ -40,6 +43,19 @@ def emit_subview(item: Subview, e: Emitter) -> None:
         old.constant,
     )
     e.alias(item.results[0], name)
+
+
+@emits(Bytes)
+def emit_bytes(item: Bytes, e: Emitter) -> None:
+    """The same pointer: leading strides of packed tensors are bytes already."""
+    e.comment(item)
+    old, bits = e.tensors[item.tensor], element_type(item.tensor).bits
+    extent = e.fresh(f"{old.pointer}_bytes")
+    e.line(f"const long long {extent} = ((long long){old.extents[-1]} * {bits} + 7) / 8;")
+    e.tensors[item.results[0]] = TensorNames(
+        old.pointer, (*old.extents[:-1], extent), old.strides, old.constant
+    )
+    e.alias(item.results[0], old.pointer)
 
 
 def pointee_of(tensor: Value, e: Emitter) -> str:
