@@ -78,6 +78,10 @@ class Solution:
 
 Ends = tuple[Sequence[Value], Sequence[Value]]
 """What `yield` and what `break` and `continue` assign: the results of the branch, of the loop."""
+Wants = list[tuple[Value, Layout]]
+"""Layouts that operands must have, in their order: a value in two places may be wanted twice."""
+Given = tuple[Layout | None, ...] | None
+"""Layouts in which results come; None for their own."""
 
 
 def rewrite_layouts(kernel: Kernel, solution: Solution) -> Kernel:
@@ -160,7 +164,7 @@ class _Rewriter:
 
     def _wanted(
         self, item: Instruction, results: tuple[Value, ...], ends: Ends, warps: int
-    ) -> tuple[dict[Value, Layout], tuple[Layout | None, ...] | None]:
+    ) -> tuple[Wants, Given]:
         """Layouts that operands must have, and those in which results come (None: their own)."""
         result = tile_of(results[0]) if results else None
         match item:
@@ -171,50 +175,50 @@ class _Rewriter:
             case For() | While():
                 return _like(item.init, results), None
             case If() | Roles():
-                return {}, None
+                return [], None
             case Load() | Store():
                 return self._access(item, results, warps)
             case Mma():
                 return self._product(item)
             case Reduce():
                 held = _layout(item.operand)
-                return {}, (reduced(held, [item.axis]),)
+                return [], (reduced(held, [item.axis]),)
             case Broadcast():
                 assert result is not None and result.layout is not None
                 have = shape_of(item.operand)
                 single = [n if n != w else 0 for n, w in zip(have, item.shape, strict=True)]
-                return {item.operand: broadcast_operand(result.layout, single)}, None
+                return [(item.operand, broadcast_operand(result.layout, single))], None
             case Reshape():
                 return _reshape(item, results[0], warps)
             case Slice():
                 return _slice(item, results[0], warps)
             case View():
                 layout = view_operand(item)
-                return ({} if layout is None else {item.operand: layout}), (item.layout,)
+                return ([] if layout is None else [(item.operand, layout)]), (item.layout,)
             case Convert():
-                return {}, (item.layout,)
+                return [], (item.layout,)
             case Atomic() if result is not None:
                 return _atomic(item, results[0])
             case Item():
-                return {item.operand: replicated(shape_of(item.operand), warps)}, None
+                return [(item.operand, replicated(shape_of(item.operand), warps))], None
             case Print():
                 tiles = [v for v in item.values if isinstance(v.type, TileType)]
-                return {v: replicated(shape_of(v), warps) for v in tiles}, None
+                return [(v, replicated(shape_of(v), warps)) for v in tiles], None
         return _elementwise(item, results), None
 
     def _access(
         self, item: Load | Store, results: tuple[Value, ...], warps: int
-    ) -> tuple[dict[Value, Layout], tuple[Layout | None, ...] | None]:
+    ) -> tuple[Wants, Given]:
         value = results[0] if isinstance(item, Load) else item.value
         layout = self._access_layout(item, value, warps)
-        wants = {
-            offset: line(layout, dim)
+        wants = [
+            (offset, line(layout, dim))
             for dim, offset in enumerate(item.offsets)
             if isinstance(offset.type, TileType)
-        }
+        ]
         if isinstance(item, Load):
             return wants, (layout,)
-        return wants | {item.value: layout}, None
+        return [*wants, (item.value, layout)], None
 
     def _access_layout(self, item: Load | Store, value: Value, warps: int) -> Layout:
         """The value's own layout, unless it wastes most of every sector (or splits bytes)."""
@@ -233,10 +237,10 @@ class _Rewriter:
         best = sector_ratio(own, wish.shape, fast, bits)
         return own if ours < 0.5 and best >= 2 * ours else held
 
-    def _product(self, item: Mma) -> tuple[dict[Value, Layout], tuple[Layout | None, ...]]:
+    def _product(self, item: Mma) -> tuple[Wants, Given]:
         fragments = product_layouts(item, self.solution.target)
         pairs = ((item.x, fragments.x), (item.y, fragments.y), (item.acc, fragments.acc))
-        wants = {v: layout for v, layout in pairs if isinstance(v.type, TileType)}
+        wants = [(v, layout) for v, layout in pairs if isinstance(v.type, TileType)]
         return wants, (fragments.acc,)
 
 
@@ -262,45 +266,60 @@ def _convert(value: Value, layout: Layout | None, builder: Builder) -> Value:
     return builder.value(Convert(operand=value, layout=wanted), value.name)
 
 
-def _convert_operands(
-    item: Instruction, wants: dict[Value, Layout], builder: Builder
-) -> Instruction:
-    changed = {
-        value: _convert(value, layout, builder)
-        for value, layout in wants.items()
-        if isinstance(value.type, TileType) and not _same(layout, value.type)
-    }
-    return substitute(item, changed)
+def _convert_operands(item: Instruction, wants: Wants, builder: Builder) -> Instruction:
+    """`item` with every operand that wants another layout converted, once per layout."""
+    left: dict[Value, list[Layout]] = {}
+    for value, layout in wants:
+        left.setdefault(value, []).append(layout)
+    made: dict[tuple[Value, Layout], Value] = {}
+
+    def take(value: Value | None) -> Value | None:
+        if value is None or value not in left or not isinstance(value.type, TileType):
+            return value
+        layout = left[value].pop(0) if len(left[value]) > 1 else left[value][0]
+        if _same(layout, value.type):
+            return value
+        if (value, layout) not in made:
+            made[value, layout] = _convert(value, layout, builder)
+        return made[value, layout]
+
+    changes: dict[str, object] = {}
+    for spec in item.specs if left else ():
+        held = getattr(item, spec.name)
+        if spec.kind == "operand":
+            changes[spec.name] = take(held)
+        elif spec.kind == "operands":
+            changes[spec.name] = tuple(take(v) for v in held)
+    return replace(item, **changes)  # type: ignore[arg-type]
 
 
-def _like(values: Sequence[Value], results: Sequence[Value]) -> dict[Value, Layout]:
-    return {
-        v: _layout(r) for v, r in zip(values, results, strict=False) if isinstance(v.type, TileType)
-    }
+def _like(values: Sequence[Value], results: Sequence[Value]) -> Wants:
+    pairs = zip(values, results, strict=False)
+    return [(v, _layout(r)) for v, r in pairs if isinstance(v.type, TileType)]
 
 
-def _elementwise(item: Instruction, results: tuple[Value, ...]) -> dict[Value, Layout]:
+def _elementwise(item: Instruction, results: tuple[Value, ...]) -> Wants:
     if not isinstance(item, SAME_LAYOUT):
-        return {}
+        return []
     tiles = [v for v in item.operand_values if isinstance(v.type, TileType)]
     first = next((r for r in results if isinstance(r.type, TileType)), tiles[0] if tiles else None)
-    return {} if first is None else {v: _layout(first) for v in tiles}
+    return [] if first is None else [(v, _layout(first)) for v in tiles]
 
 
 def _reshape(
     item: Reshape, result: Value, warps: int
-) -> tuple[dict[Value, Layout], tuple[Layout | None, ...] | None]:
+) -> tuple[Wants, Given]:
     have, want = shape_of(item.operand), item.shape
     backward = reshaped(_layout(result), want, have)
     if backward is not None:
-        return {item.operand: backward}, None
+        return [(item.operand, backward)], None
     forward = reshaped(_layout(item.operand), have, want)
     if forward is not None:
-        return {}, (forward,)
+        return [], (forward,)
     for layout in _dense_layouts(have, warps):
         forward = reshaped(layout, have, want)
         if forward is not None:
-            return {item.operand: layout}, (forward,)
+            return [(item.operand, layout)], (forward,)
     raise LayoutError(f"no layout of {have} is one of {want}")
 
 
@@ -315,19 +334,21 @@ def _dense_layouts(shape: tuple[int, ...], warps: int) -> list[Layout]:
 
 def _slice(
     item: Slice, result: Value, warps: int
-) -> tuple[dict[Value, Layout], tuple[Layout | None, ...] | None]:
+) -> tuple[Wants, Given]:
     have = shape_of(item.operand)
     backward = slice_operand(_layout(result), have, item.start, item.shape)
     if backward is not None:
-        return {item.operand: backward}, None
+        return [(item.operand, backward)], None
     cut = tuple(d for d, n in enumerate(item.shape) if n != have[d])
-    return {item.operand: in_registers(have, cut, warps)}, (in_registers(item.shape, cut, warps),)
+    return [(item.operand, in_registers(have, cut, warps))], (
+        in_registers(item.shape, cut, warps),
+    )
 
 
 def _atomic(
     item: Atomic, result: Value
-) -> tuple[dict[Value, Layout], tuple[Layout | None, ...] | None]:
+) -> tuple[Wants, Given]:
     """Once per element: copies are masked off, so no lane may count on its own copy's result."""
     layout = without_copies(_layout(result))
     tiles = [v for v in item.operand_values if isinstance(v.type, TileType)]
-    return dict.fromkeys(tiles, layout), (layout,)
+    return [(tile, layout) for tile in tiles], (layout,)
