@@ -153,7 +153,8 @@ class MmaAsync(Instruction):
 
     def effects(self) -> tuple[Effect, ...]:
         buffers = (v for v in (self.x, self.y) if isinstance(v.type, BufferType))
-        return tuple(Effect("read", v, "async", "token") for v in buffers)
+        # the pending result is linear: two equal products stay two
+        return (Effect("init", None), *(Effect("read", v, "async", "token") for v in buffers))
 
     def _tile(self) -> TileType:
         kind = self.acc.type

@@ -10,7 +10,7 @@ from collections.abc import Generator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
-from tilewright.ir.diagnostics import InterpretError, ShapeError, TypeMismatch
+from tilewright.ir.diagnostics import InterpretError, ResourceError, ShapeError, TypeMismatch
 from tilewright.ir.instruction import (
     ANY,
     FROM_LAID_OUT,
@@ -114,6 +114,9 @@ class Pend(Instruction):
 
     def result(self) -> tuple[Type, ...]:
         return (PendingType(tile_type(self.operand)),)
+
+    def effects(self) -> tuple[Effect, ...]:
+        return (Effect("init", None),)  # a pending tile is linear: two equal ones stay two
 
     def meaning(self, operand: Array) -> Pending:
         return Pending(operand, TokenDone().meaning())
@@ -289,6 +292,12 @@ class BarrierWait(Instruction):
             yield f"{name}[{int(slot)}], parity {int(parity)} ({state})"
 
 
+def check_number(number: int) -> None:
+    """The hardware has 16 named barriers; number 0 is the barrier of the whole block."""
+    if not 0 < number < 16:
+        raise ResourceError(f"named barrier {number}: the numbers are 1 to 15")
+
+
 @instruction("named.sync", phases=ANY, blocks=True)
 class NamedSync(Instruction):
     """Arrives at named barrier `number` with this role's lanes; waits until `warps` warps have."""
@@ -298,6 +307,9 @@ class NamedSync(Instruction):
 
     def effects(self) -> tuple[Effect, ...]:
         return (Effect("arrive", None), Effect("wait", None))
+
+    def check(self) -> None:
+        check_number(self.number)
 
     def meaning(self, machine: Machine) -> Generator[str, None, None]:
         generation = machine.named_arrive(self.number, self.warps)
@@ -314,6 +326,9 @@ class NamedArrive(Instruction):
 
     def effects(self) -> tuple[Effect, ...]:
         return (Effect("arrive", None),)
+
+    def check(self) -> None:
+        check_number(self.number)
 
     def meaning(self, machine: Machine) -> Generator[str, None, None]:
         machine.named_arrive(self.number, self.warps)

@@ -196,6 +196,8 @@ def test_copies_and_barriers(fields: str) -> None:
         ("%1: tile<[4], f32> = wait [], [%x]", "wait wants pending tiles in its second list"),
         ("barrier.arrive %q, %i, arrivals=5", "5 arrivals at a barrier of 4"),
         ("barrier.arrive %s, %i", "s is a buffer where a barrier is wanted"),
+        ("named.sync number=0, warps=4", "named barrier 0: the numbers are 1 to 15"),
+        ("named.arrive number=16, warps=4", "named barrier 16: the numbers are 1 to 15"),
         ("assume %i", "assume wants a bool, not i32"),
         ("%1: pending<[4], f32> = pend %f", "f is a scalar where a tile is wanted"),
     ],

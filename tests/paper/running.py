@@ -3,6 +3,8 @@
 A `Paper` reads both forms of one kernel, runs them in the interpreter, and plants defects in the
 scheduled form: one edge of its synchronization at a time is removed, or a parity is swapped, and
 the interpreter has to notice.
+
+`python -m tilewright.tests.paper.running` rewrites the texts as the printer writes them.
 """
 
 from __future__ import annotations
@@ -28,7 +30,7 @@ from tilewright.ir.kernel import Builder, Kernel, rebuild, walk
 from tilewright.ir.memory import TensorView
 from tilewright.ir.numeric import Array, numpy_class
 from tilewright.ir.parser import parse_kernel
-from tilewright.ir.printer import InstructionPrinter
+from tilewright.ir.printer import InstructionPrinter, print_kernel
 from tilewright.ir.types import DType
 from tilewright.ir.values import element_type
 
@@ -159,8 +161,20 @@ def _outcome(
     return "right result"
 
 
+def main() -> None:
+    """Rewrite every text as the printer writes it; the comments above the kernel stay."""
+    for path in sorted(FOLDER.glob("*.tile")) + sorted(FOLDER.glob("*.scheduled")):
+        text = path.read_text()
+        head = [line for line in text.splitlines(keepends=True) if line.startswith("//")]
+        path.write_text("".join(head) + print_kernel(parse_kernel(text, path.name)))
+
+
 def close(got: Array, want: Array, tolerance: Array | float) -> None:
     """Assert |got - want| <= tolerance everywhere, without NaN."""
     worst = np.max(np.abs(got - want) - tolerance, initial=-np.inf)
     assert not np.isnan(got).any(), "poison in the result"
     assert worst <= 0, f"{worst} beyond the tolerance"
+
+
+if __name__ == "__main__":
+    main()
