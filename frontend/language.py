@@ -378,7 +378,7 @@ def copy(
 
     `tw.copy(tensor, offsets, buffer)` fills the buffer (0 outside of the view),
     `tw.copy(buffer, offsets, tensor)` writes the tensor. `path` is "cp_async", "tma" or "bulk".
-    With `barrier` and `slot` the completion is an arrival there.
+    With `barrier` and `slot` ("tma", "bulk") its bytes complete the phase that expects them.
     """
 
 

@@ -94,7 +94,7 @@ def _copy(
             buffer=target,
             barrier=barrier,
             slot=at,
-            path=path or "cp_async",
+            path=path or ("cp_async" if barrier is None else "tma"),
         )
     )
 

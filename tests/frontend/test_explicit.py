@@ -5,6 +5,7 @@ import pytest
 
 import tilewright as tw
 from tilewright.ir.diagnostics import LanguageError
+from tilewright.ir.instructions.buffer import Copy
 from tilewright.ir.instructions.roles import Roles
 from tilewright.ir.layout import local, row_major, spatial
 from tilewright.ir.types import f16, f32, i32
@@ -47,7 +48,7 @@ def two_roles(x: tw.Tensor, y: tw.Tensor, *, n: tw.Static = 4, stages: tw.Static
         for s in tw.range(steps):
             slot = s % stages
             empty.wait(slot, (s // stages + 1) % 2)
-            tw.copy(x, s * n, buffer[slot], barrier=full, slot=slot, path="tma")
+            tw.copy(x, s * n, buffer[slot], barrier=full, slot=slot)
             full.arrive(slot, expect=n * 4)
     with tw.role("math", warps=4, registers=232):
         acc = tw.zeros(n, tw.f32)
@@ -66,6 +67,7 @@ def test_consecutive_roles_are_one_instruction_and_meet_in_buffers():
     assert (y == padded.sum(0)).all()
     kernel = captured(two_roles, x=tensor(f32), y=tensor(f32))
     (roles,) = (i for i in kernel.walk() if isinstance(i, Roles))
+    assert [i.path for i in kernel.walk() if isinstance(i, Copy)] == ["tma"]
     assert (roles.names, roles.warps, roles.registers) == (("load", "math"), (4, 4), (40, 232))
 
 
