@@ -1,4 +1,4 @@
-"""Softmax along the last axis, in two sweeps over rows of any width.
+"""Softmax along the last axis: rows that fit a tile in one sweep, wider ones in two.
 
     out[..., j] = exp(x[..., j] - max) / sum_i exp(x[..., i] - max)
 
@@ -51,6 +51,27 @@ def softmax_kernel(
         tw.store(y, (i * bm, j), (tw.exp(tile - anchor) / total).cast(y.dtype))
 
 
+@kernel(spills="raise")
+def softmax_row_kernel(
+    x: tw.Tensor,
+    y: tw.Tensor,
+    *,
+    dtype: tw.Static = tw.f32,
+    bm: tw.Static = 1,
+    bn: tw.Static = 1024,
+) -> None:
+    """y[i, :] = softmax(x[i, :]) for rows of at most bn elements: one read, one exponential"""
+    i = tw.grid(tw.cdiv(x.shape[0], bm))
+    tile = tw.load(x, (i * bm, 0), (bm, bn), other=-float("inf")).cast(dtype)
+    top = tile.max(axis=1, keep=True)
+    powers = tw.exp(tile - tw.where(top == -float("inf"), 0.0, top))
+    tw.store(y, (i * bm, 0), (powers / powers.sum(axis=1, keep=True)).cast(y.dtype))
+
+
+_WIDEST = {"cpu": 16384, "cuda": 4096}
+"""Elements of a tile that a block holds at once: in the first-level cache, or in registers."""
+
+
 def softmax(x: torch.Tensor) -> torch.Tensor:
     """Softmax of `x` (..., n) along its last axis; f16, bf16, f32, f64; any strides.
 
@@ -66,8 +87,14 @@ def _run(x: torch.Tensor) -> torch.Tensor:
     out = torch.empty_like(x, memory_format=torch.contiguous_format)
     rows = prod(x.shape[:-1])
     dtype = tw.f64 if x.dtype == torch.float64 else tw.f32
-    flat = x.reshape(rows, x.shape[-1])
-    softmax_kernel(flat, out.view(rows, x.shape[-1]), dtype=dtype)
+    flat, result = x.reshape(rows, x.shape[-1]), out.view(rows, x.shape[-1])
+    widest = _WIDEST["cuda" if x.is_cuda else "cpu"]
+    width = max(32, 1 << max(0, x.shape[-1] - 1).bit_length())
+    if width <= widest:
+        height = max(1, min(8, widest // 4 // width))
+        softmax_row_kernel(flat, result, dtype=dtype, bm=height, bn=width)
+    else:
+        softmax_kernel(flat, result, dtype=dtype)
     return out
 
 
