@@ -97,7 +97,11 @@ class Clocks:
         flight).
         """
         blocks = waiting // self.per_block
-        if len(waiting) == self.per_block and np.array_equal(arriving, waiting) and (blocks == blocks[0]).all():
+        if (
+            len(waiting) == self.per_block
+            and np.array_equal(arriving, waiting)
+            and (blocks == blocks[0]).all()
+        ):
             self.floors[arriving[0] // self.per_block] = self.time - 1
             self.floor = int(self.floors.min())
 

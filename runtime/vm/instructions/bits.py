@@ -83,44 +83,53 @@ def _funnel(ins: Instruction, frame: Frame, out: list[Array]) -> Any:
     return run
 
 
-_TWO_STEPS: dict[int, tuple[Any, Any]] = {
-    0x80: (np.bitwise_and, np.bitwise_and),
-    0x96: (np.bitwise_xor, np.bitwise_xor),
-    0x6A: (np.bitwise_and, np.bitwise_xor),
-    0xA8: (np.bitwise_or, np.bitwise_and),
-    0xEA: (np.bitwise_and, np.bitwise_or),
-    0xFE: (np.bitwise_or, np.bitwise_or),
-}
-"""Tables of `(a · b) · c`: the commonest functions, as two NumPy calls."""
+def _two_inputs(code: int, a: Array, b: Array, out: Array) -> None:
+    """The function of two bits whose table is `code` (bit 2a + b)."""
+    match code:
+        case 0b0000 | 0b1111:
+            out.fill(0xFFFFFFFF if code else 0)
+        case 0b1100 | 0b0011:
+            (np.copyto(out, a) if code == 0b1100 else np.invert(a, out))
+        case 0b1010 | 0b0101:
+            (np.copyto(out, b) if code == 0b1010 else np.invert(b, out))
+        case 0b0100:  # a and not b
+            np.bitwise_and(a, b, out)
+            np.bitwise_xor(a, out, out)
+        case 0b0010:  # b and not a
+            np.bitwise_and(a, b, out)
+            np.bitwise_xor(b, out, out)
+        case 0b1000:
+            np.bitwise_and(a, b, out)
+        case 0b1110:
+            np.bitwise_or(a, b, out)
+        case 0b0110:
+            np.bitwise_xor(a, b, out)
+        case _:  # the inverse of one of those
+            _two_inputs(code ^ 0b1111, a, b, out)
+            np.invert(out, out)
 
 
 def _lop3(ins: Instruction, frame: Frame, out: list[Array]) -> Any:
-    """Any function of three bits, as the sum of its minterms; the common ones in one or two
-    steps.
-    """
+    """Any function of three bits: f(a, b, 0) xor (c and (f(a, b, 0) xor f(a, b, 1)))."""
     a, b, c = (frame.read(o, "b32") for o in ins.operands[1:4])
     code = ins.operands[4]
     assert isinstance(code, Immediate)
     table = int(code.value)
-    x = frame.scratch(np.uint32, 0)
-    simple = _TWO_STEPS.get(table)
-    if simple is not None:
-        first, second = simple
-
-        def two() -> None:
-            first(a, b, x)
-            second(x, c, out[0])
-
-        return two
+    without = sum((table >> (2 * i) & 1) << i for i in range(4))
+    with_c = sum((table >> (2 * i + 1) & 1) << i for i in range(4))
+    change = without ^ with_c
+    x, y, target = frame.scratch(np.uint32, 0), frame.scratch(np.uint32, 1), out[0]
 
     def run() -> None:
-        total = np.zeros_like(x)
-        for index in range(8):
-            if table >> index & 1:
-                total |= (
-                    (a if index & 4 else ~a) & (b if index & 2 else ~b) & (c if index & 1 else ~c)
-                )
-        np.copyto(out[0], total)
+        _two_inputs(without, a, b, x)
+        if change == 0b1111:
+            np.bitwise_xor(x, c, target)
+        elif change == 0:
+            np.copyto(target, x)
+        else:
+            _two_inputs(change, a, b, y)
+            np.bitwise_and(y, c, y)
+            np.bitwise_xor(x, y, target)
 
     return run
 
@@ -129,27 +138,41 @@ def _permute(ins: Instruction, frame: Frame, out: list[Array]) -> Any:
     """prmt: four bytes chosen out of eight, or one of its modes."""
     a, b, selector = (frame.read(o, "b32") for o in ins.operands[1:4])
     mode = ins.mods[-1] if ins.mods[-1] != "b32" else ""
-    pool, choice = np.empty((frame.n, 8), np.uint8), ins.operands[3]
-    words = pool.view(np.uint32)
+    choice = ins.operands[3]
     if isinstance(choice, Immediate) and not mode and int(choice.value) & 0x8888 == 0:
         picks = [int(choice.value) >> (4 * i) & 7 for i in range(4)]
-
-        def fixed() -> None:
-            words[:, 0], words[:, 1] = a, b
-            np.copyto(out[0].view(np.uint8).reshape(-1, 4), pool[:, picks])
-
-        return fixed if out[0].flags.c_contiguous else _slow_permute(a, b, selector, mode, out)
+        return _fixed_permute(frame, picks, (a, b), out[0])
     return _slow_permute(a, b, selector, mode, out)
+
+
+def _fixed_permute(frame: Frame, picks: list[int], sources: tuple[Array, Array], out: Array) -> Any:
+    """Known bytes: one strided copy for each, or for each half where they are neighbours."""
+    paired = all(picks[i] % 2 == 0 and picks[i + 1] == picks[i] + 1 for i in (0, 2))
+    dtype, per = (np.uint16, 2) if paired else (np.uint8, 4)
+    chosen = [picks[0] // 2, picks[2] // 2] if paired else picks
+    scratch = frame.scratch(np.uint32, 0)
+    moves = [
+        (scratch.view(dtype)[i::per], sources[pick // per].view(dtype)[pick % per :: per])
+        for i, pick in enumerate(chosen)
+    ]
+
+    def run() -> None:
+        for target, source in moves:
+            np.copyto(target, source)
+        np.copyto(out, scratch)
+
+    return run
 
 
 def _slow_permute(a: Array, b: Array, selector: Array, mode: str, out: list[Array]) -> Any:
     def run() -> None:
         pair = b.astype(np.uint64) << np.uint64(32) | a
         total = np.zeros(len(a), np.uint64)
+        signs = not mode and bool((selector & np.uint32(0x8888)).any())
         for byte in range(4):
             nibble = _selected(selector, mode, byte)
             value = pair >> ((nibble & 7).astype(np.uint64) * np.uint64(8)) & np.uint64(0xFF)
-            if not mode:
+            if signs:
                 sign = np.where(value & np.uint64(0x80), np.uint64(0xFF), np.uint64(0))
                 value = np.where(nibble & 8, sign, value)
             total |= value << np.uint64(8 * byte)

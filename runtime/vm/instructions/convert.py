@@ -66,8 +66,13 @@ def _to_integer(ins: Instruction, out: list[Array], a: Array) -> Any:
     at_nan = np.array(1 << (BITS[target] - 1) if wide_nan else 0, np.uint64).astype(dtype)
     low, high = float(limits.min), float(limits.max)
     ftz = "ftz" in ins.mods
+    same = out[0].dtype.itemsize == np.dtype(dtype).itemsize
+    direct = out[0].view(dtype) if same and source in ("f32", "f64") else None
 
     def run() -> None:
+        if direct is not None and low <= np.minimum.reduce(a) and np.maximum.reduce(a) < high:
+            np.copyto(direct, a if rounding is np.trunc else rounding(a), casting="unsafe")
+            return
         value = widen(a, source) if source in ("f16", "bf16") else flush(a) if ftz else a
         value = rounding(value.astype(np.float64))
         nan = np.isnan(value)
@@ -210,20 +215,22 @@ def _pair_of_halves(ins: Instruction, frame: Frame, out: list[Array], kind: str)
     """The first source goes to the upper half."""
     upper, lower = (frame.read(o, "f32") for o in ins.operands[1:3])
     halves = out[0].view(np.uint16)
+    both = np.empty((frame.n, 2), np.float32)
+    flat = both.reshape(-1)
     mode, relu = _mode(ins), "relu" in ins.mods
 
-    def encode(x: Array) -> Array:
-        if relu:
-            x = np.where(np.isnan(x), x, np.maximum(x, np.float32(0)))
-        if kind == "bf16":
-            return to_bf16(x, mode)
-        value = x.astype(np.float16) if mode == "rn" else _half(x.astype(np.float64), mode)
-        return np.where(np.isnan(x), np.uint16(0x7FFF), value.view(np.uint16))
-
     def run() -> None:
-        low = encode(lower)
-        halves[1::2] = encode(upper)
-        halves[0::2] = low
+        both[:, 0], both[:, 1] = lower, upper
+        if relu:
+            np.copyto(flat, 0, where=flat < 0)
+        if kind == "bf16":
+            np.copyto(halves, to_bf16(flat, mode))
+            return
+        value = flat.astype(np.float16) if mode == "rn" else _half(flat.astype(np.float64), mode)
+        np.copyto(halves, value.view(np.uint16))
+        nan = np.isnan(flat)
+        if nan.any():
+            halves[nan] = 0x7FFF
 
     return run
 

@@ -30,7 +30,10 @@ def mode_of(ins: Instruction) -> str:
 
 def flush(x: Array) -> Array:
     """Subnormals of f32 to zero of the same sign."""
-    return np.where(np.abs(x) < _TINY, np.copysign(np.float32(0), x), x)
+    small = np.abs(x) < _TINY
+    if not small.any():
+        return x
+    return np.where(small, np.copysign(np.float32(0), x), x)
 
 
 def saturate(x: Array) -> Array:
@@ -42,13 +45,14 @@ def saturate(x: Array) -> Array:
 def extreme(ufunc: Any, a: Array, b: Array, *, propagates: bool) -> Array:
     """min and max: a NaN loses against a number (unless `.NaN`), and -0 < +0."""
     is_max = ufunc is np.fmax
-    result = (np.maximum if is_max else np.minimum)(a, b) if propagates else ufunc(a, b)
-    zeros = (a == 0) & (b == 0)
-    if zeros.any():
+    result = np.asarray((np.maximum if is_max else np.minimum)(a, b) if propagates else ufunc(a, b))
+    zeros = result == 0
+    if np.count_nonzero(zeros):
+        zeros &= (a == 0) & (b == 0)
         bits = f"u{a.dtype.itemsize}"
         x, y = a.view(bits), b.view(bits)
-        result = np.where(zeros, ((x & y) if is_max else (x | y)).view(a.dtype), result)
-    return np.asarray(result)
+        np.copyto(result.view(bits), x & y if is_max else x | y, where=zeros)
+    return result
 
 
 def _general(
@@ -95,18 +99,6 @@ def _finite_or(plain: Array, careful: Array) -> Array:
     return np.where(np.isfinite(plain), careful, plain)
 
 
-def fma32(a: Array, b: Array, c: Array) -> Array:
-    """Correctly rounded a·b + c of float32 arrays, as float64 on which one rounding to f32 is
-    exact.
-    """
-    product = np.multiply(a, b, dtype=np.float64)
-    total = product + c
-    suspects = total.view(np.int64) & 0x0FFFFFFF == 0
-    if suspects.any():
-        total = _untie(total, product, c)
-    return np.asarray(total)
-
-
 def _untie(total: Array, product: Array, c: Array) -> Array:
     _, error = two_sum(product, c.astype(np.float64))
     return np.where(np.isfinite(error), to_odd(total, error), total)
@@ -136,22 +128,33 @@ def _fma(ins: Instruction, frame: Frame, out: list[Array]) -> Any:
 
 
 def _fast_fma(ins: Instruction, frame: Frame, out: list[Array]) -> Any:
+    """Rounding to nearest: double rounding is possible only on a tie of f32 or in its subnormals."""
     a, b, c = (frame.read(o, "f32") for o in ins.operands[1:4])
     target = out[0].view(np.float32)
     product, total = frame.scratch(np.float64, 0), frame.scratch(np.float64, 1)
-    low, mask = frame.scratch(np.int64, 2), frame.constant(np.int64(0x0FFFFFFF))
-    bits = total.view(np.int64)
+    low, mask = frame.scratch(np.int64, 2), frame.constant(np.int64(0x1FFFFFFF))
+    tie, suspect = frame.constant(np.int64(0x10000000)), frame.scratch(np.bool_, "tie")
+    near, moved = frame.scratch(np.float32, 3), frame.scratch(np.uint32, 4)
+    near_bits, bits = near.view(np.uint32), total.view(np.int64)
+    one, limit = frame.constant(np.uint32(1)), frame.constant(np.uint32(0x00FFFFFF))
 
     def run() -> None:
         np.copyto(product, a)
         np.copyto(total, b)
         np.multiply(product, total, product)
-        np.add(product, c, total)
+        np.copyto(total, c)
+        np.add(product, total, total)
+        np.copyto(near, total, casting="unsafe")
         np.bitwise_and(bits, mask, low)
-        if np.count_nonzero(low) != frame.n:  # some result may be a tie
-            np.copyto(target, _untie(total, product, c), casting="unsafe")
-        else:
-            np.copyto(target, total, casting="unsafe")
+        np.equal(low, tie, suspect)
+        if np.count_nonzero(suspect):
+            near[suspect] = _untie(total[suspect], product[suspect], c[suspect])
+        np.left_shift(near_bits, one, moved)  # without the sign; zeros wrap around to the top
+        np.subtract(moved, one, moved)
+        np.less(moved, limit, suspect)
+        if np.count_nonzero(suspect):  # subnormal results
+            near[suspect] = _untie(total[suspect], product[suspect], c[suspect])
+        np.copyto(target, near)
 
     return run
 

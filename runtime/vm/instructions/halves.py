@@ -47,17 +47,15 @@ def narrow_half(x: Array, kind: str) -> Array:
 
 def odd32(s: Array, e: Array) -> Array:
     """The float64 sum `s + e` rounded to odd in float32: a half rounds it correctly."""
-    odd = to_odd(s, e)
-    near = odd.astype(np.float32)
-    wide = near.astype(np.float64)
-    return _odd_step(near, odd - wide)
-
-
-def _odd_step(near: Array, error: Array) -> Array:
-    bits = near.view(np.int32)
-    moves = (error != 0) & (bits & 1 == 0) & np.isfinite(near)
-    outward = np.signbit(near) == np.signbit(error)
-    return (bits + np.where(moves, np.where(outward, 1, -1), 0).astype(np.int32)).view(np.float32)
+    wide = to_odd(s, e) if np.count_nonzero(e) else s
+    near = wide.astype(np.float32)
+    moves = np.flatnonzero((near != wide) & np.isfinite(near))
+    if len(moves):
+        bits = near.view(np.int32)
+        moves = moves[bits[moves] & 1 == 0]
+        outward = np.abs(wide[moves]) > np.abs(near[moves])
+        bits[moves] += np.where(outward, 1, -1).astype(np.int32)
+    return near
 
 
 def _general(
@@ -89,8 +87,9 @@ def fused(a: Array, b: Array, c: Array) -> Array:
     """a·b + c of widened halves: exact product, sum rounded to odd in float32."""
     product = np.multiply(a, b, dtype=np.float64)
     total, error = two_sum(product, c.astype(np.float64))
-    finite = np.isfinite(total)
-    return np.where(finite, odd32(total, np.where(finite, error, 0)), total).astype(np.float32)
+    if not np.isfinite(total).all():
+        error = np.where(np.isfinite(total), error, 0)
+    return odd32(total, error)
 
 
 def _minmax(ufunc: Any, ins: Instruction, frame: Frame, out: list[Array]) -> Any:
