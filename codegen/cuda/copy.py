@@ -111,7 +111,7 @@ def _plan(e: Emitter, item: Copy) -> _Plan:
     memory = buffer_type(item.buffer).layout
     assert memory is not None
     size = memory.bits // 8
-    width = max(size, item.width or size)
+    width = size if item.path == "plain" else max(size, item.width or size)
     vector = width // size
     axis = tensor_type(item.tensor).fast_axis
     order = (*(d for d in range(memory.rank) if d != axis), axis)
