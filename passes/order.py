@@ -26,6 +26,7 @@ from tilewright.passes import (
     simplify,
     split_loops,
     split_reductions,
+    unpack_bits,
     vectorize,
 )
 from tilewright.passes.runner import Pass
@@ -35,6 +36,7 @@ CUDA: tuple[Pass, ...] = (
     split_loops.PASS,
     choose_atoms.PASS,
     infer_layouts.PASS,
+    unpack_bits.PASS,
     lay_out_buffers.PASS,
     commit_copies.PASS,
     split_reductions.PASS,

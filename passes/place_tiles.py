@@ -32,7 +32,7 @@ from tilewright.ir.instructions.elementwise import Binary, Cast, Compare, Fma, S
 from tilewright.ir.instructions.matmul import Mma
 from tilewright.ir.instructions.memory import Load
 from tilewright.ir.instructions.scalar import Const
-from tilewright.ir.instructions.shape import Convert, Transpose
+from tilewright.ir.instructions.shape import Convert, Transpose, View
 from tilewright.ir.instructions.sync import Commit, Wait
 from tilewright.ir.kernel import Builder, Environment, Kernel, definitions, substitute
 from tilewright.ir.targets.record import Target
@@ -44,7 +44,7 @@ from tilewright.passes.slice_products import slice_products
 from tilewright.passes.staging import choose_memory, choose_width, fast_axis
 from tilewright.passes.wide_stores import widen_stores
 
-CHAIN = (Transpose, Cast, Unary, Binary, Compare, Select, Fma, Convert)
+CHAIN = (Transpose, Cast, Unary, Binary, Compare, Select, Fma, Convert, View)
 """Instructions through which a loaded tile is still an operand in the making."""
 
 

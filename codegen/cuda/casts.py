@@ -14,6 +14,7 @@ from tilewright.codegen.cuda.elements import (
     write_number,
 )
 from tilewright.codegen.cuda.emitter import Emitter, emits
+from tilewright.codegen.cuda.magic_casts import emit_magic_cast
 from tilewright.codegen.cuda.prelude import add_snippets
 from tilewright.ir.instructions.elementwise import Cast
 from tilewright.ir.types import DType
@@ -53,6 +54,8 @@ __device__ __forceinline__ unsigned long long tw_to_u64(double x) {
 def emit_cast(item: Cast, e: Emitter) -> None:
     e.comment(item)
     source = element_type(item.operand)
+    if emit_magic_cast(e, item):
+        return
     e.define_each(
         item.results[0], lambda at: cast_expression(e, source, item.dtype, at(item.operand))
     )

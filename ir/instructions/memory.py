@@ -18,6 +18,8 @@ from tilewright.ir.instruction import (
 )
 from tilewright.ir.memory import TensorView
 from tilewright.ir.numeric import Array, numpy_class
+from tilewright.ir.packing import pack_bits
+from tilewright.ir.types import u8
 from tilewright.ir.values import (
     ScalarType,
     TileType,
@@ -259,3 +261,23 @@ class Subview(Instruction):
             raise InterpretError(f"subview {int(index)} of {tensor.shape[self.axis]}")
         at = (slice(None),) * self.axis + (int(index),)
         return TensorView(tensor.values[at], tensor.dtype)
+
+
+@instruction("bytes", phases=ANY)
+class Bytes(Instruction):
+    """The bytes in which `tensor` packs codes along its last axis, as a tensor of u8 to read."""
+
+    tensor: Value = operand()
+
+    def result(self) -> tuple[Type, ...]:
+        source = tensor_type(self.tensor)
+        return (replace(source, dtype=u8, extents=(*source.extents[:-1], "any")),)
+
+    def check(self) -> None:
+        kind = tensor_type(self.tensor)
+        if kind.dtype.bits >= 8 or kind.packing is not None or not kind.rank:
+            raise TypeMismatch(f"bytes of a tensor of {kind.dtype.name}: it packs no codes in rows")
+
+    def meaning(self, tensor: TensorView) -> TensorView:
+        packed = pack_bits(np.asarray(tensor.dtype.encode(tensor.values)), tensor.dtype.bits)
+        return TensorView(packed.astype(numpy_class(u8)), u8)
