@@ -16,7 +16,7 @@ from typing import Any
 import torch
 
 import tilewright as tw
-from tilewright.ops.registry import register
+from tilewright.ops.registry import FLOATS, register
 from tilewright.runtime.errors import LaunchError
 from tilewright.runtime.kernel import kernel
 
@@ -58,7 +58,6 @@ def matmul_kernel(
 
 
 _ACCUMULATORS = {torch.float64: tw.f64, torch.int8: tw.i32, torch.uint8: tw.i32}
-_FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 
 
 def matmul(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
@@ -76,7 +75,7 @@ def _check(a: torch.Tensor, b: torch.Tensor) -> None:
     for name, tensor in (("a", a), ("b", b)):
         if tensor.dim() < 2:
             raise LaunchError(f"{name} has shape {tuple(tensor.shape)}, want at least 2 axes")
-        if tensor.dtype not in (*_FLOATS, torch.int8, torch.uint8):
+        if tensor.dtype not in (*FLOATS, torch.int8, torch.uint8):
             raise LaunchError(f"{name} has dtype {tensor.dtype}", "cast it to a float dtype")
     if a.dtype != b.dtype:
         raise LaunchError(f"a has dtype {a.dtype}, b has {b.dtype}", "cast one of them")
@@ -113,7 +112,7 @@ def _out_shape(a: torch.Tensor, b: torch.Tensor) -> list[int]:
 
 
 def _empty(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
-    dtype = a.dtype if a.dtype in _FLOATS else torch.int32
+    dtype = a.dtype if a.dtype in FLOATS else torch.int32
     return torch.empty(_out_shape(a, b), dtype=dtype, device=a.device)
 
 

@@ -7,6 +7,11 @@ from typing import Any
 
 import torch
 
+from tilewright.runtime.errors import LaunchError
+
+FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
+"""What operators compute with: f16 and bf16 in f32, the others in themselves."""
+
 LIBRARY = torch.library.Library("tilewright", "FRAGMENT")
 """Owns all operators of this package: `torch.ops.tilewright.*`."""
 
@@ -34,3 +39,12 @@ def register(
             f"tilewright::{name}", backward, setup_context=setup_context, lib=LIBRARY
         )
     return getattr(torch.ops.tilewright, name)
+
+
+def check_rows(x: torch.Tensor) -> None:
+    """Raise LaunchError unless `x` has rows of floats that operators compute with."""
+    if x.dim() == 0 or x.dtype not in FLOATS:
+        raise LaunchError(
+            f"x is {x.dtype} of shape {tuple(x.shape)}, want rows of floats",
+            "cast it to f16, bf16, f32 or f64",
+        )

@@ -14,8 +14,7 @@ from typing import Any
 import torch
 
 import tilewright as tw
-from tilewright.ops.registry import register
-from tilewright.runtime.errors import LaunchError
+from tilewright.ops.registry import check_rows, register
 from tilewright.runtime.kernel import kernel
 
 _CONFIGS = {"cpu": ({"bm": 4, "bn": 1024},), "cuda": ({"bm": 4, "bn": 256},)}
@@ -77,8 +76,7 @@ def softmax(x: torch.Tensor) -> torch.Tensor:
 
     Differentiable. Raises `LaunchError` for other dtypes and for scalars.
     """
-    if x.dim() == 0 or not x.dtype.is_floating_point:
-        raise LaunchError(f"x is {x.dtype} of shape {tuple(x.shape)}, want rows of floats")
+    check_rows(x)
     result: torch.Tensor = _op(x)
     return result
 
