@@ -19,7 +19,15 @@ from tilewright.ir.instructions.matmul import Mma
 from tilewright.ir.instructions.memory import Load, Store
 from tilewright.ir.instructions.reduce import Reduce
 from tilewright.ir.instructions.roles import Roles
-from tilewright.ir.instructions.shape import Broadcast, Convert, Item, Reshape, Slice, View
+from tilewright.ir.instructions.shape import (
+    Broadcast,
+    Convert,
+    Item,
+    Reshape,
+    Slice,
+    Transpose,
+    View,
+)
 from tilewright.ir.kernel import Builder, Environment, Kernel, substitute
 from tilewright.ir.layout import Layout, LayoutError, blocked
 from tilewright.ir.targets.fragments import product_layouts
@@ -188,6 +196,9 @@ class _Rewriter:
                 have = shape_of(item.operand)
                 single = [n if n != w else 0 for n, w in zip(have, item.shape, strict=True)]
                 return [(item.operand, broadcast_operand(result.layout, single))], None
+            case Transpose():
+                back = tuple(item.axes.index(d) for d in range(len(item.axes)))
+                return [(item.operand, _layout(results[0]).permute(*back))], None
             case Reshape():
                 return _reshape(item, results[0], warps)
             case Slice():
@@ -306,9 +317,7 @@ def _elementwise(item: Instruction, results: tuple[Value, ...]) -> Wants:
     return [] if first is None else [(v, _layout(first)) for v in tiles]
 
 
-def _reshape(
-    item: Reshape, result: Value, warps: int
-) -> tuple[Wants, Given]:
+def _reshape(item: Reshape, result: Value, warps: int) -> tuple[Wants, Given]:
     have, want = shape_of(item.operand), item.shape
     backward = reshaped(_layout(result), want, have)
     if backward is not None:
@@ -332,22 +341,16 @@ def _dense_layouts(shape: tuple[int, ...], warps: int) -> list[Layout]:
     ]
 
 
-def _slice(
-    item: Slice, result: Value, warps: int
-) -> tuple[Wants, Given]:
+def _slice(item: Slice, result: Value, warps: int) -> tuple[Wants, Given]:
     have = shape_of(item.operand)
     backward = slice_operand(_layout(result), have, item.start, item.shape)
     if backward is not None:
         return [(item.operand, backward)], None
     cut = tuple(d for d, n in enumerate(item.shape) if n != have[d])
-    return [(item.operand, in_registers(have, cut, warps))], (
-        in_registers(item.shape, cut, warps),
-    )
+    return [(item.operand, in_registers(have, cut, warps))], (in_registers(item.shape, cut, warps),)
 
 
-def _atomic(
-    item: Atomic, result: Value
-) -> tuple[Wants, Given]:
+def _atomic(item: Atomic, result: Value) -> tuple[Wants, Given]:
     """Once per element: copies are masked off, so no lane may count on its own copy's result."""
     layout = without_copies(_layout(result))
     tiles = [v for v in item.operand_values if isinstance(v.type, TileType)]
