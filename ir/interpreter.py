@@ -55,7 +55,7 @@ def interpret(
     values = tuple(a if isinstance(a, TensorView) else np.asarray(a) for a in args)
     if len(values) != len(kernel.params):
         raise InterpretError(f"{kernel.name} takes {len(kernel.params)} arguments, not {len(args)}")
-    for reason in machine.run(kernel.body, values):
+    for reason in machine.run_block(kernel.body, values):
         if reason != LOOP:
             raise InterpretError(f"deadlock: the kernel waits for {reason}")
 
@@ -156,7 +156,7 @@ class Machine:
         )
         yield from _take_turns(runs, "block", self.clock)
 
-    def run_block(self, body: Body, point: tuple[Array, ...]) -> Steps:
+    def run_block(self, body: Body, point: tuple[Any, ...]) -> Steps:
         """Run one block to its end, at which nothing may still be in flight."""
         ended = yield from self.run(body, point)
         held = list(self.environment.values())

@@ -24,7 +24,8 @@ layout #4 = [64, 8]{4:1@warp 16:1@lane, 8:1@reg}
 """
 PARAMS = """\
 %t: tensor<f32, strides=[x16B, 1], extents=[x16, any], aligned>, %n: tensor<i32, strides=[1], \
-extents=[any]>, %p: tensor<u4, strides=[], extents=[], packing=wgmma>, %i: i32, %b: bool, %f: f32, \
+extents=[any]>, %p: tensor<u4, strides=[], extents=[], packing=wgmma>, \
+%w: tensor<u4, strides=[any, 1], extents=[any, any]>, %i: i32, %b: bool, %f: f32, \
 %x: tile<[8, 4], f32, #0>, %m: tile<[8, 4], i32>, %c: tile<[8, 4], bool>, %rows: tile<[8], i32>"""
 
 BODIES: dict[str, str] = {
@@ -39,6 +40,7 @@ bounds=[true, false], vector=4
   element.store %t, [%i, %i], %4
   %5: tensor<f32, strides=[x16B, 1], extents=[any, any]> = rows %t, %i, %i
   %6: tensor<f32, strides=[1], extents=[any], aligned> = subview %t, %i
+  %7: tensor<u8, strides=[any, 1], extents=[any, any]> = bytes %w
   signal %n, [%i], %i
   signal.wait %n, [%i], %i
   print [%i, %x], text="{} \\"quoted\\" {}"
