@@ -61,7 +61,7 @@ def print_type(kind: Type) -> str:
 
 
 class InstructionPrinter:
-    """Prints instructions one by one, without their bodies; names and layouts keep their numbers."""
+    """Prints instructions one by one, without bodies; names and layouts keep their numbers."""
 
     def __init__(self) -> None:
         self._state = _Printer()
