@@ -260,7 +260,7 @@ def emit_rows(emitter: Emitter, item: Rows) -> None:
     tensor, name = emitter.tensors[item.tensor], emitter.names.of(item.results[0])
     low, high = offset_text(emitter, item.low), offset_text(emitter, item.high)
     out, view = emitter.out, tensor.extents[0]
-    first, count = f"{name}_low", f"{name}_extent0"
+    first, count = emitter.names.fresh(f"{name}_low"), emitter.names.fresh(f"{name}_extent0")
     out.line(f"const int64_t {first} = tw::least<int64_t>(tw::most<int64_t>({low}, 0), {view});")
     out.line(
         f"const int64_t {count} = tw::least<int64_t>(tw::most<int64_t>({high}, {first}), {view}) - {first};"
