@@ -63,6 +63,12 @@ def convert_to(dtype: DType, source: DType, values: Array) -> Array:
     return np.asarray(dtype.decode(dtype.encode(values)))
 
 
+def zero_of(dtype: DType) -> Array:
+    """What lies outside of a view: 0, or the nearest value of a type that has none (scales)."""
+    zero = np.asarray(dtype.decode(dtype.encode(np.zeros(()))))
+    return zero.astype(numpy_class(dtype))
+
+
 def poison(shape: tuple[int, ...], dtype: DType) -> Array:
     """Values that no correct kernel lets through: NaN, or the type's largest integer."""
     if dtype.is_float:

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from tilewright.ir.numeric import zero_of
 from tilewright.ir.types import DType
 from tilewright.ir.types.codebooks import _borders
 
@@ -95,8 +96,8 @@ def _long(number: int) -> str:
 
 
 def zero_point(dtype: DType) -> str:
-    """What a load outside the view gives without `other`: the value 0."""
-    return literal(dtype, 0)
+    """What a load outside the view gives without `other`: the value 0, or the nearest to it."""
+    return literal(dtype, float(zero_of(dtype)))
 
 
 @dataclass

@@ -8,8 +8,6 @@ from __future__ import annotations
 from dataclasses import replace
 from math import prod
 
-import numpy as np
-
 from tilewright.ir.diagnostics import InterpretError, ShapeError, TypeMismatch
 from tilewright.ir.instruction import (
     ANY,
@@ -26,7 +24,7 @@ from tilewright.ir.instructions.memory import check_region, region_index
 from tilewright.ir.instructions.sync import BarrierState
 from tilewright.ir.layout import Layout
 from tilewright.ir.memory import BufferState, BufferView, TensorView
-from tilewright.ir.numeric import Array, numpy_class
+from tilewright.ir.numeric import Array, zero_of
 from tilewright.ir.token import Token
 from tilewright.ir.types import DType
 from tilewright.ir.values import (
@@ -240,7 +238,7 @@ class Copy(Instruction):
         if when is not None and not bool(when):
             return Token(lambda: None)
         index = region_index(offsets, shape_of(self.buffer))
-        values = tensor.read(index, np.zeros((), numpy_class(tensor.dtype)))
+        values = tensor.read(index, zero_of(tensor.dtype))
         buffer.begin()
         token = Token(lambda: buffer.finish(values))
         if barrier is not None:

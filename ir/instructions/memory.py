@@ -17,7 +17,7 @@ from tilewright.ir.instruction import (
     operands,
 )
 from tilewright.ir.memory import TensorView
-from tilewright.ir.numeric import Array, numpy_class
+from tilewright.ir.numeric import Array, numpy_class, zero_of
 from tilewright.ir.packing import pack_bits
 from tilewright.ir.types import u8
 from tilewright.ir.values import (
@@ -90,7 +90,7 @@ class Load(Instruction):
         check_region(self.tensor, self.offsets, self.shape)
 
     def meaning(self, tensor: TensorView, offsets: tuple[Array, ...], other: Array | None) -> Array:
-        fill = np.zeros((), numpy_class(tensor.dtype)) if other is None else other
+        fill = zero_of(tensor.dtype) if other is None else other
         return tensor.read(region_index(offsets, self.shape), fill)
 
 
@@ -141,7 +141,7 @@ class Gather(Instruction):
     def meaning(
         self, tensor: TensorView, index: tuple[Array, ...], mask: Array | None, other: Array | None
     ) -> Array:
-        fill = np.zeros((), numpy_class(tensor.dtype)) if other is None else other
+        fill = zero_of(tensor.dtype) if other is None else other
         found = tensor.read(index, fill)
         return found if mask is None else np.where(mask, found, fill)
 
@@ -195,7 +195,7 @@ class Element(Instruction):
         check_index(self.tensor, self.index)
 
     def meaning(self, tensor: TensorView, index: tuple[Array, ...]) -> Array:
-        return tensor.read(index, np.zeros((), numpy_class(tensor.dtype)))
+        return tensor.read(index, zero_of(tensor.dtype))
 
 
 @instruction("element.store", phases=ANY)
