@@ -8,6 +8,7 @@ Needs: phase `tile`. Gives: the same phase; every `mma` names an atom of the tar
 the atom's type (small types are cast to one that holds all their values), `warps` is set.
 Cost: linear in the kernel. Named rules: [matrix] a warp-level instruction where the target has one
 for the types; [lanes] else the ordinary lanes, exactly; [widen] types below the atom's are cast;
+[scaled] products with scales are written out (`passes.scaled_products`);
 [config] `warps` of the config outranks the cost model of `passes.warp_grid`.
 """
 
@@ -26,6 +27,7 @@ from tilewright.ir.targets.record import Atom, Target
 from tilewright.ir.types import DType, bf16, f16, f32, i8, tf32, u8
 from tilewright.ir.values import TileType, Value, element_type, shape_of
 from tilewright.passes.runner import Context, Pass
+from tilewright.passes.scaled_products import expand_scaled
 from tilewright.passes.warp_grid import choose_grid, choose_warps
 
 ELEMENTS_PER_LANE = 16
@@ -35,7 +37,7 @@ ELEMENTS_PER_LANE = 16
 def choose_atoms(kernel: Kernel, context: Context) -> Kernel:
     """`kernel` with an atom and a warp grid on every product, and its number of warps."""
     target = context.target
-    kernel = rebuild(kernel, lambda item, builder: _widen(item, builder, target))
+    kernel = rebuild(rebuild(kernel, expand_scaled), _widen)
     products = [item for item in kernel.walk() if isinstance(item, Mma)]
     warps = _choose_warps(kernel, products, context)
 
@@ -89,7 +91,7 @@ def _choose_warps(kernel: Kernel, products: Sequence[Mma], context: Context) -> 
     return min(8, max(1, 1 << (lanes // target.lanes).bit_length() - 1)) if lanes >= 32 else 1
 
 
-def _widen(item: Instruction, builder: Builder, target: Target) -> Sequence[Value] | None:
+def _widen(item: Instruction, builder: Builder) -> Sequence[Value] | None:
     """[widen] operands of types that no atom multiplies, to one that holds all their values."""
     if not isinstance(item, Mma):
         return None
