@@ -2,8 +2,8 @@
 
     out[..., j] = x[..., j] * weight[j] / sqrt(mean_i x[..., i]^2 + eps)
 
-Computed in f32 (f64 for f64), rounded once at the end; `eps` is compiled in. Relative error: at most
-(n + 12) units of 2^-24 before that rounding.
+Computed in f32 (f64 for f64), rounded once at the end; `eps` is compiled in. Relative error: at
+most (n + 12) units of 2^-24 before that rounding.
 """
 
 from __future__ import annotations

@@ -95,12 +95,12 @@ def dense_kernel(
 PANEL_TILES = ((1, 128, 4096), (4, 128, 2048), (16, 256, 1024), (64, 256, 512))
 """(bm, bn, bk at most) of `panel_kernel`; the first whose bm holds M, else the last."""
 
-DENSE_TILES = ((16, 64, 64), (64, 64, 32))
-"""The same for `dense_kernel`."""
+DENSE_TILES = {2: ((16, 64, 32), (64, 64, 32)), 4: ((16, 32, 16), (32, 32, 16))}
+"""The same for `dense_kernel`, by the bytes of an activation: f32 products run lane by lane."""
 
 
-def panel_config(m: int, k: int, group: int) -> dict[str, Any]:
-    """Tiles of `panel_kernel` for M rows: bk holds whole groups, or divides a group."""
+def panel_config(m: int, k: int, group: int, size: int) -> dict[str, Any]:
+    """Tiles of `panel_kernel` for M rows of any dtype: bk holds whole groups, or divides one."""
     bm, bn, deep = choose_tiles(PANEL_TILES, m)
     if group >= k:  # one group: any depth lies within it
         return {"bm": bm, "bn": bn, "bk": min(deep, -(-k // 64) * 64), "gk": 1}
@@ -110,9 +110,9 @@ def panel_config(m: int, k: int, group: int) -> dict[str, Any]:
     return {"bm": bm, "bn": bn, "bk": group * count, "gk": count}
 
 
-def dense_config(m: int, k: int, group: int) -> dict[str, Any]:
-    """Tiles of `dense_kernel` for M rows: bk divides the group."""
-    bm, bn, deep = choose_tiles(DENSE_TILES, m)
+def dense_config(m: int, k: int, group: int, size: int) -> dict[str, Any]:
+    """Tiles of `dense_kernel` for M rows of elements of `size` bytes: bk divides the group."""
+    bm, bn, deep = choose_tiles(DENSE_TILES[size], m)
     return {"bm": bm, "bn": bn, "bk": deep if group >= k else gcd(group, deep)}
 
 

@@ -37,10 +37,10 @@ FLOATS = (torch.float16, torch.bfloat16, torch.float32)
 
 @dataclass(frozen=True)
 class Way:
-    """How a family runs the layer: its kernel and the config for (M, K, group)."""
+    """How a family runs the layer: its kernel, and the config for (M, K, group, bytes of an x)."""
 
     kernel: KernelFunction
-    config: Callable[[int, int, int], dict[str, Any]]
+    config: Callable[[int, int, int, int], dict[str, Any]]
 
 
 WAYS = {"cpu": Way(panel_kernel, panel_config), "cuda": Way(dense_kernel, dense_config)}
@@ -145,7 +145,7 @@ def launch_linear(
 
 
 def _statics(way: Way, x: torch.Tensor, spec: QSpec) -> dict[str, Any]:
-    config = way.config(x.shape[0], x.shape[1], spec.group)
+    config = way.config(x.shape[0], x.shape[1], spec.group, x.element_size())
     return {"group": spec.group, "midpoint": spec.midpoint, **config}
 
 

@@ -98,6 +98,16 @@ def test_the_interpreter_gives_both_kernels_their_meaning(text):
         check(y, x, q, weight_error=2.0**-23)
 
 
+@pytest.mark.parametrize("text", ["u4 group=32", "i3 group=32", "f6e3m2 group=32", "nf4 group=64"])
+@pytest.mark.parametrize(("m", "dtype"), [(3, torch.bfloat16), (17, torch.float32)])
+def test_the_gpu_kernel_on_the_virtual_machine(text, m, dtype):
+    x, q = torch.randn(m, 70).to(dtype), quantize(torch.randn(40, 70), text).to_portable_form()
+    y, bias = torch.full((m, 40), float("nan"), dtype=dtype), torch.randn(40).to(dtype)
+    weights = _weights(FORMS["cuda"], q.codes, q.scales, q.zeros, q.spec, q.shape)
+    launch_linear(x, weights, bias, y, q.spec, family="cuda", target="vm:sm_80")
+    check(y, x, q, bias, weight_error=HALF_UNIT[dtype] + 2.0**-22)
+
+
 def test_dense_codes_run_on_the_cpu_too():
     x, q = torch.randn(5, 70), quantize(torch.randn(30, 70), "u4 group=32").to_portable_form()
     y = torch.full((5, 30), float("nan"))

@@ -108,7 +108,7 @@ def test_biases_learn():
 
 
 def test_mistakes_are_named():
-    with pytest.raises(LaunchError, match="itself an nn.Linear"):
+    with pytest.raises(LaunchError, match=r"itself an nn\.Linear"):
         quantize_(nn.Linear(4, 4))
     with pytest.raises(LaunchError, match="model is a list"):
         quantize_([nn.Linear(4, 4)])
