@@ -101,9 +101,7 @@ def emit_buffer_store(emitter: Emitter, item: BufferStore) -> None:
 def emit_copy(emitter: Emitter, item: Copy) -> None:
     """A load into the array, at once."""
     kind = buffer_type(item.buffer)
-    load = Load(
-        tensor=item.tensor, offsets=item.offsets, shape=kind.shape, bounds=item.bounds
-    )
+    load = Load(tensor=item.tensor, offsets=item.offsets, shape=kind.shape, bounds=item.bounds)
     fill_rows(emitter, load, emitter.buffers[item.buffer])
 
 
@@ -117,9 +115,7 @@ def emit_copy_out(emitter: Emitter, item: CopyOut) -> None:
             for axis, offset in enumerate(item.offsets)
             if isinstance(offset.type, TileType)
         }
-        nest = emitter.nest(
-            source.shape, lambda nest, value, index: index[0], vector=False
-        )
+        nest = emitter.nest(source.shape, lambda nest, value, index: index[0], vector=False)
         at = []
         for axis, index in enumerate(nest.index):
             if axis in rows:
@@ -139,5 +135,3 @@ def emit_copy_out(emitter: Emitter, item: CopyOut) -> None:
 @statement(Wait, TokenDone, Pend, Barrier)
 def emit_nothing(emitter: Emitter, item: Instruction) -> None:
     """Everything has completed already."""
-
-

@@ -186,4 +186,3 @@ def _fill(emitter: Emitter, target: Value, source: Value | Array) -> None:
     element = emitter.array_element(source, nest.index).text
     nest.add(emitter.put(array, nest.index, element))
     nest.write()
-

@@ -17,7 +17,7 @@ from tilewright.codegen.cpu.contraction import Contraction
 from tilewright.codegen.cpu.dtypes import Tables, array_type, held_type
 from tilewright.codegen.cpu.nest import LoadRule, Nest, Term, linear
 from tilewright.codegen.cpu.places import Array, Packed, Tensor, dense_strides
-from tilewright.codegen.cpu.plan import PRODUCTS, Plan, aliased, is_tile
+from tilewright.codegen.cpu.plan import PRODUCTS, Plan, aliased
 from tilewright.codegen.cpu.source import Names, Writer
 from tilewright.ir.diagnostics import LanguageError
 from tilewright.ir.instruction import Body, Instruction
@@ -168,7 +168,9 @@ class Emitter:
     def put(self, array: Array, index: tuple[Term, ...], held: str) -> str:
         """The statement that stores a held value into an array."""
         place = linear(index, array.strides)
-        return f"{array.name}[{place.text}] = {self.tables.to_array(array.dtype, array.ctype, held)};"
+        return (
+            f"{array.name}[{place.text}] = {self.tables.to_array(array.dtype, array.ctype, held)};"
+        )
 
     def nest(self, shape: tuple[int, ...], read: LoadRule, **options: Any) -> Nest:
         """A new loop nest."""

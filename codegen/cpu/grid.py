@@ -5,8 +5,9 @@ from __future__ import annotations
 from tilewright.ir.instructions.control import ForTiles
 
 LAUNCH = """\
-// What the blocks of one launch share: the first failure, how many of the running blocks wait for a signal, and how many
-// neighbours along the last axis of the grid run before the next row (so that packed panels are found again).
+// What the blocks of one launch share: the first failure, how many running blocks wait for a
+// signal, and how many neighbours along the grid's last axis run before the next row (so that
+// packed panels are found again).
 struct Launch {
   const char* failure = nullptr;
   int running = 1, waiters = 0;
@@ -75,13 +76,15 @@ def _find_place(grid: ForTiles) -> str:
         lines = [
             f"int64_t rest = block / ({plane});",
             f"block %= {plane};",
-            f"const int64_t group = launch.group < extents[{column}] ? launch.group : "
-            f"extents[{column}];",
+            f"const int64_t all = extents[{column}];",
+            "const int64_t group = launch.group < all ? launch.group : all;",
             f"const int64_t first = block / (group * extents[{row}]) * group;",
-            f"const int64_t width = extents[{column}] - first < group ? "
-            f"extents[{column}] - first : group;",
+            "const int64_t width = all - first < group ? all - first : group;",
             f"block -= first * extents[{row}];",
             f"at[{row}] = block / width, at[{column}] = first + block % width;",
-            *(f"at[{a}] = rest % extents[{a}], rest /= extents[{a}];" for a in range(rank - 3, -1, -1)),
+            *(
+                f"at[{a}] = rest % extents[{a}], rest /= extents[{a}];"
+                for a in range(rank - 3, -1, -1)
+            ),
         ]
     return "\n".join(f"    {line}" for line in lines)

@@ -2,9 +2,9 @@
 
     extern "C" const char* NAME(const int64_t* words, int64_t blocks, int threads)
 
-runs every block of the grid and returns nullptr, or the text of the first check that failed. `words`
-are those of `codegen.parameters`. The scalar prologue is cheap, so the entry (which needs the
-grid's extents) and every block compute it from the words. One block, or one thread, starts no
+runs every block of the grid and returns nullptr, or the text of the first check that failed. The
+`words` are those of `codegen.parameters`. The scalar prologue is cheap, so the entry (which needs
+the grid's extents) and every block compute it from the words. One block, or one thread, starts no
 OpenMP region. Blocks run in an order whose neighbours share rows of operands.
 """
 
@@ -111,7 +111,9 @@ def _emit_words(
             emitter.out.line(f"{kind} const {emitter.names.of(value)} = ({kind}){word};")
             words[parameter.argument] = {}
         else:
-            name = emitter.names.fresh(f"{emitter.names.of(value)}_{parameter.kind}{parameter.axis}")
+            name = emitter.names.fresh(
+                f"{emitter.names.of(value)}_{parameter.kind}{parameter.axis}"
+            )
             emitter.out.line(f"const int64_t {name} = {word};")
             words[parameter.argument][f"{parameter.kind}{parameter.axis}"] = name
     for argument, found in words.items():

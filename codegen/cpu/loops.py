@@ -139,7 +139,9 @@ def compute_array(emitter: Emitter, value: Value) -> None:
     item, array = emitter.plan.definition[value], emitter.array(value)
 
     def build(nest: Nest) -> None:
-        found = EXPRESSIONS[type(item)](nest, item, nest.index)
-        nest.add(emitter.put(array, nest.index, found.text))
+        found = EXPRESSIONS[type(item)](nest, item, nest.index).text
+        if array.ctype.startswith("tw::"):
+            found = nest.unrounded(found)
+        nest.add(emitter.put(array, nest.index, found))
 
     walk_elements(emitter, array.shape, build)

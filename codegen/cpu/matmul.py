@@ -62,7 +62,9 @@ def pack_tensor(emitter: Emitter, item: Load) -> None:
         rows, columns = (item.shape[a] for a in axes)
         matrix, name = _packer(emitter, tensor.dtype, side, rows, columns)
         left = [
-            f"{tensor.extents[a]} - {offsets[a]}" if is_checked(item.bounds, a) else str(item.shape[a])
+            f"{tensor.extents[a]} - {offsets[a]}"
+            if is_checked(item.bounds, a)
+            else str(item.shape[a])
             for a in axes
         ]
         strides = [tensor.strides[a] for a in axes]
@@ -93,9 +95,7 @@ def _pack_array(emitter: Emitter, array: Array, side: str, swapped: bool) -> Pac
     dtype = array.dtype if half else _SINGLE
     matrix, name = _packer(emitter, dtype, side, rows, columns)
     strides = ", ".join(str(array.strides[a]) for a in axes)
-    emitter.out.line(
-        f"{matrix}::load_{side}({name}, {array.name}, {strides}, {rows}, {columns});"
-    )
+    emitter.out.line(f"{matrix}::load_{side}({name}, {array.name}, {strides}, {rows}, {columns});")
     return Packed(name, str(rows), str(columns))
 
 
@@ -178,9 +178,7 @@ def _emit_matrix(emitter: Emitter, item: Mma | MmaAsync, acc: Array) -> None:
     (m, k), n = shape_of(item.x), shape_of(item.y)[1]
     matrix = _matrix(_dtype(item.x) if _dtype(item.x) == _dtype(item.y) else _SINGLE, m, n, k)
     depth = x.columns if x.columns == y.columns else f"tw::most({x.columns}, {y.columns})"
-    emitter.out.line(
-        f"{matrix}::mma({acc.name}, {x.name}, {y.name}, {x.rows}, {y.rows}, {depth});"
-    )
+    emitter.out.line(f"{matrix}::mma({acc.name}, {x.name}, {y.name}, {x.rows}, {y.rows}, {depth});")
 
 
 def _emit_loops(emitter: Emitter, item: Mma | MmaAsync, acc: Array) -> None:

@@ -108,12 +108,29 @@ def emit_store(emitter: Emitter, item: Store) -> None:
     def build(nest: Nest) -> None:
         held = nest.value(item.value, nest.index).text
         place = address(nest, tensor, list(zip(offsets, nest.index, strict=True)))
-        nest.add(f"{place} = {emitter.tables.to_memory(tensor.dtype, held)};")
+        if tensor.dtype.name in ("f16", "bf16"):
+            held = nest.unrounded(held)
+        if tensor.dtype.name == "f16" and nest.loops and place.endswith(f"[i{nest.loops[-1]}]"):
+            _store_f16_row(nest, place, held)
+        else:
+            nest.add(f"{place} = {emitter.tables.to_memory(tensor.dtype, held)};")
 
     dense = tuple(axis for axis, stride in enumerate(tensor.strides) if stride == "1")
     with emitter.out.block(""):
         starts, limits = _limits(emitter, item, tensor, shape)
         walk_elements(emitter, shape, build, dense=dense, starts=starts, limits=limits)
+
+
+def _store_f16_row(nest: Nest, place: str, held: str) -> None:
+    """A dense row is collected as f32 and converted at once."""
+    axis, outer = nest.loops[-1], nest.depth - 1
+    row, index = nest.emitter.names.fresh("row"), f"i{axis}"
+    base = place.removesuffix(f"[{index}]")
+    start, limit = nest.starts[axis], nest.limits[axis]
+    nest.add(f"alignas(64) float {row}[{nest.shape[axis]}];", outer)
+    nest.add(f"{row}[{index}] = {held};")
+    span = f"{limit} - {start}" if start != "0" else limit
+    nest.after(f"tw::narrow_row({base} + {start}, {row} + {start}, {span});", outer)
 
 
 def _limits(
@@ -262,12 +279,10 @@ def emit_rows(emitter: Emitter, item: Rows) -> None:
     out, view = emitter.out, tensor.extents[0]
     first, count = emitter.names.fresh(f"{name}_low"), emitter.names.fresh(f"{name}_extent0")
     out.line(f"const int64_t {first} = tw::least<int64_t>(tw::most<int64_t>({low}, 0), {view});")
-    out.line(
-        f"const int64_t {count} = tw::least<int64_t>(tw::most<int64_t>({high}, {first}), {view}) - {first};"
-    )
-    out.line(
-        f"{stored_type(tensor.dtype)}* const {name} = {tensor.pointer} + {first} * {tensor.strides[0]};"
-    )
+    past = f"tw::least<int64_t>(tw::most<int64_t>({high}, {first}), {view})"
+    out.line(f"const int64_t {count} = {past} - {first};")
+    pointer = f"{tensor.pointer} + {first} * {tensor.strides[0]}"
+    out.line(f"{stored_type(tensor.dtype)}* const {name} = {pointer};")
     emitter.tensors[item.results[0]] = Tensor(
         name, tensor.dtype, (count, *tensor.extents[1:]), tensor.strides
     )

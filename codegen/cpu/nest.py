@@ -1,7 +1,7 @@
 """A loop nest over the elements of a tile: every instruction that walks over elements is one.
 
-Loop variables are `i0`, `i1`, …, one per axis of extent above 1. A temporary stands in the outermost
-loop in which its value is fixed, so a factor per row is computed once per row:
+Loop variables are `i0`, `i1`, …, one per axis of extent above 1. A temporary stands in the
+outermost loop in which its value is fixed, so a factor per row is computed once per row:
 
     for (int i0 = 0; i0 < 128; ++i0) {
       const float scale_e = scale[i0];
@@ -15,9 +15,10 @@ loop in which its value is fixed, so a factor per row is computed once per row:
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from tilewright.ir.values import Value
 
@@ -33,15 +34,14 @@ class Term:
     depth: int = 0
 
 
-class LoadRule(Protocol):
-    """How a nest reads element `index` of a load that has no array."""
-
-    def __call__(self, nest: Nest, load: Value, index: tuple[Term, ...]) -> Term: ...
+_ROUNDED = re.compile(r"const float (\w+) = tw::round_b?f16\((\w+)\);")
+LoadRule = Callable[["Nest", Value, tuple[Term, ...]], Term]
+"""How a nest reads element `index` of a load that has no array."""
 
 
 @dataclass
 class Nest:
-    """Loops over `shape` under construction; `order` lists axes from the outermost to the innermost."""
+    """Loops over `shape` under construction; `order` lists axes, the innermost last."""
 
     emitter: Emitter
     shape: tuple[int, ...]
@@ -51,6 +51,7 @@ class Nest:
     limits: tuple[str, ...] = ()
     clauses: str = ""
     vector: bool = True
+    chunk: int = 0
     index: tuple[Term, ...] = ()
     loops: tuple[int, ...] = ()
     levels: list[list[str]] = field(default_factory=list)
@@ -99,6 +100,11 @@ class Nest:
             self.shared[key] = Term(name, depth)
         return self.shared[key]
 
+    def unrounded(self, text: str) -> str:
+        """A temporary's operand, if it only rounds it: a store rounds anyway."""
+        found = (_ROUNDED.fullmatch(line) for level in self.levels for line in level)
+        return next((m[2] for m in found if m and m[1] == text), text)
+
     def value(self, value: Value, index: Sequence[Term]) -> Term:
         """The element of `value` at `index`, held."""
         key = (value, tuple(term.text for term in index))
@@ -116,14 +122,37 @@ class Nest:
             out.line(line)
         if depth < len(self.loops):
             axis = self.loops[depth]
+            start, limit = self.starts[axis], self.limits[axis]
             inner = depth == len(self.loops) - 1
-            if inner and self.vector:
-                out.line(f"#pragma omp simd{self.clauses}")
-            head = f"for (int i{axis} = {self.starts[axis]}; i{axis} < {self.limits[axis]}; ++i{axis})"
-            with out.block(head):
-                self._write(depth + 1)
+            if inner and self.chunk:
+                self._write_chunks(axis)
+            else:
+                self._write_loop(
+                    depth, f"int i{axis} = {start}; i{axis} < {limit}; ++i{axis}", inner
+                )
         for line in self.closing[depth]:
             out.line(line)
+
+    def _write_loop(self, depth: int, head: str, inner: bool) -> None:
+        out = self.emitter.out
+        if inner and self.vector:
+            out.line(f"#pragma omp simd{self.clauses}")
+        with out.block(f"for ({head})"):
+            self._write(depth + 1)
+
+    def _write_chunks(self, axis: int) -> None:
+        """The innermost loop in chunks of fixed length that start at `i`, and what remains."""
+        depth, extent, size = len(self.loops) - 1, self.shape[axis], self.chunk
+        whole = extent // size * size
+        if whole:
+            with self.emitter.out.block(f"for (int i = 0; i < {whole}; i += {size})"):
+                head = f"int i{axis} = i; i{axis} < i + {size}; ++i{axis}"
+                self._write_loop(depth, head, True)
+        if whole < extent:
+            with self.emitter.out.block(""):
+                self.emitter.out.line(f"const int i = {whole};")
+                head = f"int i{axis} = i; i{axis} < {extent}; ++i{axis}"
+                self._write_loop(depth, head, True)
 
 
 def linear(index: Sequence[Term], strides: Sequence[int | str], *, wide: bool = False) -> Term:

@@ -60,7 +60,7 @@ def is_tile(value: Value) -> bool:
 
 @dataclass(frozen=True)
 class Use:
-    """A use of a tile, maybe through virtual ones; `same` says that element i is read for i only."""
+    """A use of a tile, maybe through virtual ones; `same`: element i is read for i only."""
 
     item: Instruction
     same: bool
@@ -436,9 +436,9 @@ def _share_branches(plan: Plan, item: If) -> None:
             if not is_tile(value) or value in plan.virtual or value in plan.packed:
                 continue
             inner = plan.leader(value)
-            if inner in plan.definition and plan.home[inner] is branch:
-                if end.values.count(value) == 1:
-                    plan.merge(inner, result)
+            made_here = inner in plan.definition and plan.home[inner] is branch
+            if made_here and end.values.count(value) == 1:
+                plan.merge(inner, result)
 
 
 TERMINATORS = (Yield, Break, Continue)

@@ -1,7 +1,7 @@
 """Reductions along one axis of a tile: one nest, with the accumulator in a register where possible.
 
-Along the innermost axis each result is a vector reduction of a register; along any other the
-accumulators are an array that the outer loops sweep. Narrow floats accumulate in f32 and round
+Along the innermost axis each result is folded from partial ones in a few registers; along any other
+the accumulators are an array that the outer loops sweep. Narrow floats accumulate in f32 and round
 once. A maximum or minimum with a NaN among its operands is NaN, as in NumPy.
 """
 
@@ -19,6 +19,9 @@ from tilewright.codegen.cpu.tensors import read_directly
 from tilewright.ir.instructions.reduce import Reduce
 from tilewright.ir.types import DType
 from tilewright.ir.values import element_type, shape_of
+
+PARTS = 64
+"""Partial results of one reduction along the innermost axis: four vectors of f32."""
 
 
 @dataclass(frozen=True)
@@ -78,28 +81,32 @@ def _keeps_nan(fold: Fold) -> bool:
     return fold.holder in ("float", "double") and fold.operator in ("min", "max")
 
 
+def _step(fold: Fold, acc: str, element: str) -> str:
+    """The statement that takes in one element; NaN stays."""
+    if not _keeps_nan(fold):
+        return fold.step(acc, element)
+    sign = "<" if fold.operator == "min" else ">"
+    test = f"({element} {sign} {acc}) | ({element} != {element})"
+    return f"{acc} = {test} ? {element} : {acc};"
+
+
 def _reduce_inner(emitter: Emitter, item: Reduce, fold: Fold, array: Array) -> None:
-    nan = _keeps_nan(fold)
-    clauses = f" reduction({fold.operator}:acc)" + (" reduction(|:nan)" if nan else "")
+    """Several vectors of partial results hide the latency of one; at the end they are halved."""
+    parts = min(PARTS, 1 << (shape_of(item.operand)[item.axis] - 1).bit_length())
 
     def build(nest: Nest) -> None:
-        outer = nest.depth - 1
-        nest.add(f"{fold.holder} acc = {fold.start};", outer)
-        if nan:
-            nest.add("int nan = 0;", outer)
+        outer, (axis,) = nest.depth - 1, nest.loops[-1:]
+        nest.add(f"{fold.holder} part[{parts}];", outer)
+        nest.add(f"for (int p = 0; p < {parts}; ++p) part[p] = {fold.start};", outer)
         element = nest.value(item.operand, nest.index)
-        if nan:
-            nest.add(f"nan |= {element.text} != {element.text};")
-        nest.add(fold.step("acc", element.text))
-        kept = tuple(
-            Term("0") if axis == item.axis else i for axis, i in enumerate(nest.index)
-        )
-        if nan:
-            suffix = "f" if fold.holder == "float" else ""
-            nest.after(f'if (nan) acc = __builtin_nan{suffix}("");', outer)
-        nest.after(emitter.put(array, kept, _finish(emitter, fold, "acc")), outer)
+        nest.add(_step(fold, f"part[i{axis} - i]", element.text))
+        kept = tuple(Term("0") if a == item.axis else i for a, i in enumerate(nest.index))
+        halve = _step(fold, "part[p]", "part[p + half]")
+        nest.after(f"for (int half = {parts // 2}; half; half /= 2)", outer)
+        nest.after(f"  for (int p = 0; p < half; ++p) {halve}", outer)
+        nest.after(emitter.put(array, kept, _finish(emitter, fold, "part[0]")), outer)
 
-    walk_elements(emitter, shape_of(item.operand), build, reorder=False, clauses=clauses)
+    walk_elements(emitter, shape_of(item.operand), build, reorder=False, chunk=parts)
 
 
 def _reduce_outer(emitter: Emitter, item: Reduce, fold: Fold, array: Array) -> None:
@@ -119,12 +126,7 @@ def _reduce_outer(emitter: Emitter, item: Reduce, fold: Fold, array: Array) -> N
             ]
             acc = f"{name}[{' + '.join(kept) or '0'}]"
             element = nest.value(item.operand, nest.index).text
-            if _keeps_nan(fold):
-                sign = "<" if fold.operator == "min" else ">"
-                test = f"({element} {sign} {acc}) | ({element} != {element})"
-                nest.add(f"{acc} = {test} ? {element} : {acc};")
-            else:
-                nest.add(fold.step(acc, element))
+            nest.add(_step(fold, acc, element))
 
         inner_reduced = all(e == 1 for e in shape[item.axis + 1 :])
         walk_elements(emitter, shape, build, reorder=False, vector=not inner_reduced)
@@ -133,5 +135,3 @@ def _reduce_outer(emitter: Emitter, item: Reduce, fold: Fold, array: Array) -> N
         held = _finish(emitter, fold, f"{name}[{kept or '0'}]")
         nest.add(emitter.put(array, nest.index, held))
         nest.write()
-
-

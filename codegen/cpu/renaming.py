@@ -1,4 +1,4 @@
-"""Tiles that only rename elements: which element of the operand an element is. No code of their own."""
+"""Tiles that only rename elements: which element of the operand each element is."""
 
 from __future__ import annotations
 
@@ -37,9 +37,7 @@ def element_of_arange(nest: Nest, item: Arange, index: tuple[Term, ...]) -> Term
 def element_of_broadcast(nest: Nest, item: Broadcast, index: tuple[Term, ...]) -> Term:
     """Index 0 along axes of extent 1."""
     have = shape_of(item.operand)
-    inner = tuple(
-        Term("0") if extent == 1 else i for extent, i in zip(have, index, strict=True)
-    )
+    inner = tuple(Term("0") if extent == 1 else i for extent, i in zip(have, index, strict=True))
     return nest.value(item.operand, inner)
 
 
@@ -62,7 +60,7 @@ def element_of_slice(nest: Nest, item: Slice, index: tuple[Term, ...]) -> Term:
 
 @expression(Reshape)
 def element_of_reshape(nest: Nest, item: Reshape, index: tuple[Term, ...]) -> Term:
-    """Equal row-major rank. Axes of extent 1 come and go for free, dense arrays are read by rank."""
+    """Equal row-major rank: axes of extent 1 are free, dense arrays are read by rank."""
     have, want = shape_of(item.operand), item.shape
     moving = [i for i, extent in zip(index, want, strict=True) if extent > 1]
     if [e for e in have if e > 1] == [e for e in want if e > 1]:

@@ -14,12 +14,12 @@ from tilewright.ir.values import Value
 _PRELUDE = Path(__file__).parent / "prelude"
 _INCLUDE = re.compile(r'^#include "([\w.]+)"\n', re.MULTILINE)
 _RESERVED = frozenset(
-    "alignas alignof and asm auto bool break case catch char class const constexpr continue default "
-    "delete do double else enum explicit export extern false float for friend goto if inline int "
-    "long mutable namespace new not nullptr operator or private protected public register return "
-    "short signed sizeof static struct switch template this throw true try typedef typename union "
-    "unsigned using virtual void volatile while xor tw words blocks threads launch message block at extents "
-    "main linux unix I".split()
+    "alignas alignof and asm auto bool break case catch char class const constexpr continue "
+    "default delete do double else enum explicit export extern false float for friend goto if "
+    "inline int long mutable namespace new not nullptr operator or private protected public "
+    "register return short signed sizeof static struct switch template this throw true try "
+    "typedef typename union unsigned using virtual void volatile while xor tw words blocks "
+    "threads launch message block at extents panels lease main linux unix I".split()
 )
 
 

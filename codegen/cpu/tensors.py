@@ -18,7 +18,7 @@ Coordinate = tuple[str, Term]
 
 
 def declare_tensor(emitter: Emitter, value: Value, pointer: str, words: dict[str, str]) -> None:
-    """Make `value` known; `words` holds the text of the extents and strides that its type leaves."""
+    """Make `value` known; `words`: text of the extents and strides that its type leaves open."""
     kind = tensor_type(value)
     extents = tuple(words.get(f"extent{a}", "1") for a in range(kind.rank))
     strides = tuple(words.get(f"stride{a}", kind.strides[a]) for a in range(kind.rank))
@@ -31,7 +31,7 @@ def pointer_type(kind: TensorType) -> str:
 
 
 def address(nest: Nest, tensor: Tensor, coordinates: Sequence[Coordinate]) -> str:
-    """The element at `coordinates` as C++ text; what is fixed outside the innermost loop is there."""
+    """The element at `coordinates`; terms that are fixed in an outer loop are added there."""
     parts: list[list[str]] = [[] for _ in range(nest.depth + 1)]
     for (offset, index), stride in zip(coordinates, tensor.strides, strict=True):
         if stride == "0":

@@ -23,13 +23,15 @@ TW_INLINE float exp2_fraction(float f) {
   return p;
 }
 TW_INLINE float exp2_of(float x) {
-  const float c = x < -160.0f ? -160.0f : x > 130.0f ? 130.0f : x;
+  const bool none = x < -150.0f;  // also so that far lanes (-infinity) compute no subnormals, which are slow
+  const float c = none ? 0.0f : x > 130.0f ? 130.0f : x;
   const float n = __builtin_rintf(c), f = c - n;
   const float r = scale_two(__builtin_fmaf(exp2_fraction(f), f, 1.0f), (int)n);
-  return x != x ? x : r;
+  return x != x ? x : none ? 0.0f : r;
 }
 TW_INLINE float exp_of(float x) {
-  const float c = x < -110.0f ? -110.0f : x > 90.0f ? 90.0f : x;
+  const bool none = x < -104.0f;
+  const float c = none ? 0.0f : x > 90.0f ? 90.0f : x;
   const float n = __builtin_rintf(c * 1.44269504f);
   const float f = __builtin_fmaf(n, -1.42860677e-6f, __builtin_fmaf(n, -0.693145752f, c));
   float p = 1.9875691500e-4f;
@@ -39,7 +41,7 @@ TW_INLINE float exp_of(float x) {
   p = __builtin_fmaf(p, f, 1.6666665459e-1f);
   p = __builtin_fmaf(p, f, 5.0000001201e-1f);
   const float r = scale_two(__builtin_fmaf(p * f, f, f) + 1.0f, (int)n);
-  return x != x ? x : r;
+  return x != x ? x : none ? 0.0f : r;
 }
 // e^x - 1, |x| <= 1/2 ln 2 by the polynomial, else from e^x.
 TW_INLINE float expm1_of(float x) {

@@ -1,3 +1,4 @@
+# ruff: noqa: E501 (lines of IR text)
 """Reductions, control flow, gathers, atomics, buffers, views, print and check on the cpu target."""
 
 from __future__ import annotations
@@ -93,11 +94,14 @@ SOFTMAX = """
 
 @pytest.mark.parametrize("isa", ISAS)
 def test_softmax_rows_of_any_length(isa: str) -> None:
-    body = """
+    body = (
+        """
     %four: i32 = const value=4, dtype=i32
     %low: f32 = const value=-inf, dtype=f32
     %r: i32 = mul %i, %four
-""" + SOFTMAX
+"""
+        + SOFTMAX
+    )
     text = kernel(body, f"%x: {ANY.format('f32')}, %y: {ANY.format('f32')}", blocks=3)
     rng = np.random.default_rng()
     for columns in (64, 37, 1):
@@ -209,7 +213,9 @@ def test_gathers_scatters_and_index_tiles(isa: str, dtype: str) -> None:
     many = ANY.format(dtype)
     params = f"%x: {many}, %y: {many}, %z: {many}, %rows: {LINE.format('i32')}"
     if dtype.startswith("u"):
-        body = body.replace("    store %y, [%index, %zero], %t\n", "    store %y, [%zero, %zero], %t\n")
+        body = body.replace(
+            "    store %y, [%index, %zero], %t\n", "    store %y, [%zero, %zero], %t\n"
+        )
     rng = np.random.default_rng()
     x = rng.integers(0, 7, (10, 22))
     rows = np.array([3, 0, 11, 9, -1, 5])
@@ -342,9 +348,7 @@ def test_a_failed_check_names_itself_and_print_writes_lines(capfd: pytest.Captur
     text = kernel(body, f"%x: {i}, %y: {i}")
     x = np.arange(6).reshape(2, 3)
     assert run_cpu(text, [memory(x, "i32"), output((2, 3), "i32")], ISAS[0]) is None
-    assert capfd.readouterr().out == (
-        "block 0 has 0.10000000149011612: [[0, 1, 2], [3, 4, 5]]\n"
-    )
+    assert capfd.readouterr().out == ("block 0 has 0.10000000149011612: [[0, 1, 2], [3, 4, 5]]\n")
     y = output((2, 3), "i32")
     failed = run_cpu(text, [memory(-x, "i32"), y], ISAS[0])
     assert failed == "check failed: only positive numbers"

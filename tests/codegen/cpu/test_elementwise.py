@@ -1,3 +1,4 @@
+# ruff: noqa: E501 (lines of IR text)
 """Elementwise chains, loads and stores: equal to the interpreter at odd sizes, strides and edges."""
 
 from __future__ import annotations
@@ -5,6 +6,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from tilewright.ir.types import parse_dtype
 from tilewright.tests.codegen.cpu.harness import ISAS, check_equal, memory, output, run_cpu
 
 INDEX = """
@@ -40,15 +42,6 @@ def kernel(source: str, target: str, body: str, *, strides: str = "any, 1", more
         f"{head}{more}), phase=tile {{{INDEX}"
         f"    %t: tile<[16, 24], {source}> = load %x, [%r, %c], shape=[16, 24]\n{body}{END}"
     )
-
-
-def grid(rng: np.random.Generator, dtype: str, shape: tuple[int, int]) -> np.ndarray:
-    return rng.integers(-7, 8, shape) if dtype[0] in "if" or dtype[0] == "b" else rng.integers(
-        0, 15, shape
-    )
-
-
-FLOATS = ["f32", "f16", "bf16", "tf32", "f64", "f8e4m3", "f8e5m2", "f6_e3m2"[:2] + "e3m2"]
 
 
 @pytest.mark.parametrize("isa", ISAS)
@@ -149,8 +142,6 @@ TYPES = [
 @pytest.mark.parametrize("source", TYPES)
 def test_casts_agree_on_all_codes(isa: str, source: str) -> None:
     rng = np.random.default_rng()
-    from tilewright.ir.types import parse_dtype
-
     dtype = parse_dtype(source)
     count = 2 ** min(dtype.bits, 8)
     codes = np.concatenate([np.arange(count), rng.integers(0, 2**63, 512 - count)])

@@ -1,3 +1,4 @@
+# ruff: noqa: E501 (lines of IR text)
 """Matrix products on the cpu target: every operand type, transposes, edges, chains of products.
 
 Small integers make every order of summation exact, so both sides agree bit for bit; on random data
@@ -9,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from tilewright.tests.codegen.cpu.harness import ISAS, check_equal, memory, output
+from tilewright.tests.codegen.cpu.harness import ISAS, check_equal, memory, output, run_cpu
 
 
 def matmul(
@@ -23,7 +24,10 @@ def matmul(
 ) -> str:
     """c = a · b with a given as (m, k) or (k, m) and b as (k, n) or (n, k)."""
     m, n, k = tile
-    a_axes, b_axes = ("k", "i") if turned[0] else ("i", "k"), ("j", "k") if turned[1] else ("k", "j")
+    a_axes, b_axes = (
+        ("k", "i") if turned[0] else ("i", "k"),
+        ("j", "k") if turned[1] else ("k", "j"),
+    )
     sizes = {"i": m, "j": n, "k": k}
     offsets = {"i": "%im", "j": "%jn", "k": "%kk"}
 
@@ -60,7 +64,7 @@ kernel @matmul(%a: {a}, %b: {b}, %c: {c}), phase=tile {{
   %n2: i32 = sub %n1, %one
   %gn: i32 = floordiv %n2, %bn
   for_tiles [%gm, %gn] (%i: i32, %j: i32) {{
-    %f: {acc} = const value=0{'.0' if acc[0] in 'fb' else ''}, dtype={acc}
+    %f: {acc} = const value=0{".0" if acc[0] in "fb" else ""}, dtype={acc}
     %acc: tile<[{m}, {n}], {acc}> = full %f, shape=[{m}, {n}]
     %im: i32 = mul %i, %bm
     %jn: i32 = mul %j, %bn
@@ -123,8 +127,6 @@ def test_random_products_are_within_the_bound_of_their_sum(isa: str, dtype: str)
     m, n, k = 130, 67, 200
     a, b = rng.standard_normal((m, k)), rng.standard_normal((n, k))
     left, right, out = memory(a, dtype), memory(b, dtype), output((m, n), "f32")
-    from tilewright.tests.codegen.cpu.harness import run_cpu
-
     assert run_cpu(matmul(dtype, "f32", (64, 48, 64)), [left, right, out], isa) is None
     a, b = left.values(), right.values()
     error = np.abs(out.values() - a @ b.T)
