@@ -197,3 +197,20 @@ def test_views_have_bounds_of_their_own(rng: np.random.Generator) -> None:
     x = Tensor(f32, rng.integers(-9, 9, (3, 10, 8)), 1)
     for low, high in ((2, 6), (5, 5), (4, 2), (7, 10), (8, 14), (12, 15)):
         run_both(text, [x, Tensor(f32, np.zeros((6, 8))), low, high])
+
+
+def test_extents_of_class_x16_need_one_check_per_vector(rng: np.random.Generator) -> None:
+    kind = "tensor<f16, strides=[x16B, 1], extents=[any, x16], aligned>"
+    text = f"""kernel @copy(%x: {kind}, %y: {kind}), phase=tile {{
+  %zero: i32 = const value=0, dtype=i32
+  for_tiles [] {{
+    %t: tile<[6, 64], f16> = load %x, [%zero, %zero], shape=[6, 64]
+    store %y, [%zero, %zero], %t
+    yield []
+  }}
+  yield []
+}}
+"""
+    run_both(text, [Tensor(f16, rng.integers(-9, 9, (5, 48))), Tensor(f16, np.zeros((5, 48)))])
+    source, _ = compile_kernel(lower(text))
+    assert "+ 7" not in source.text  # no look at the last element of a vector
