@@ -16,10 +16,10 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from tilewright.ir.barriers import BarrierState
 from tilewright.ir.diagnostics import InterpretError, TilewrightError
 from tilewright.ir.instruction import Body, Instruction
 from tilewright.ir.instructions.control import Break, Condition, Continue, Yield
-from tilewright.ir.instructions.sync import BarrierState
 from tilewright.ir.kernel import Kernel
 from tilewright.ir.memory import BufferView, TensorView
 from tilewright.ir.numeric import Array, numpy_class

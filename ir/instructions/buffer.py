@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import replace
 from math import prod
 
+from tilewright.ir.barriers import BarrierState
 from tilewright.ir.diagnostics import InterpretError, ShapeError, TypeMismatch
 from tilewright.ir.instruction import (
     ANY,
@@ -21,7 +22,6 @@ from tilewright.ir.instruction import (
     operands,
 )
 from tilewright.ir.instructions.memory import check_region, region_index
-from tilewright.ir.instructions.sync import BarrierState
 from tilewright.ir.layout import Layout
 from tilewright.ir.memory import BufferState, BufferView, TensorView
 from tilewright.ir.numeric import Array, zero_of
