@@ -9,7 +9,8 @@ the atom's type (small types are cast to one that holds all their values), `warp
 Cost: linear in the kernel. Named rules: [matrix] a warp-level instruction where the target has one
 for the types; [lanes] else the ordinary lanes, exactly; [widen] types below the atom's are cast;
 [scaled] products with scales are written out (`passes.scaled_products`);
-[config] `warps` of the config outranks the cost model of `passes.warp_grid`.
+[config] `warps` of the config outranks the cost model of `passes.warp_grid`; [rows] where a product
+feeds another one, warps share out rows alone, so that its sums become operands within their lanes.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ from tilewright.ir.types import DType, bf16, f16, f32, i8, tf32, u8
 from tilewright.ir.values import TileType, Value, element_type, shape_of
 from tilewright.passes.runner import Context, Pass
 from tilewright.passes.scaled_products import expand_scaled
+from tilewright.passes.users import feeds_rows, find_users
 from tilewright.passes.warp_grid import choose_grid, choose_warps
 
 ELEMENTS_PER_LANE = 16
@@ -40,12 +42,14 @@ def choose_atoms(kernel: Kernel, context: Context) -> Kernel:
     kernel = rebuild(rebuild(kernel, expand_scaled), _widen)
     products = [item for item in kernel.walk() if isinstance(item, Mma)]
     warps = _choose_warps(kernel, products, context)
+    users = find_users(kernel)
+    chained = any(feeds_rows(item, users) for item in products)
 
     def visit(item: Instruction, builder: Builder) -> Sequence[Value] | None:
         if not isinstance(item, Mma) or item.warp_grid is not None:
             return None
         atom = find_atom(item, target)
-        grid = choose_grid(atom, _extents(item), warps)
+        grid = choose_grid(atom, _extents(item), warps, rows=chained)
         return builder.add(
             dataclasses.replace(item, results=(), atom=atom.name, warp_grid=grid),
             item.results[0].name,

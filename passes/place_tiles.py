@@ -28,11 +28,9 @@ from dataclasses import dataclass, field
 
 from tilewright.ir.instruction import Body, Instruction
 from tilewright.ir.instructions.buffer import Alloc, BufferLoad, Copy
-from tilewright.ir.instructions.elementwise import Binary, Cast, Compare, Fma, Select, Unary
-from tilewright.ir.instructions.matmul import Mma
 from tilewright.ir.instructions.memory import Load
 from tilewright.ir.instructions.scalar import Const
-from tilewright.ir.instructions.shape import Convert, Transpose, View
+from tilewright.ir.instructions.shape import Convert
 from tilewright.ir.instructions.sync import Commit, Wait
 from tilewright.ir.kernel import Builder, Environment, Kernel, definitions, substitute
 from tilewright.ir.targets.record import Target
@@ -42,10 +40,8 @@ from tilewright.passes.facts import Facts, find_facts
 from tilewright.passes.runner import Context, Pass
 from tilewright.passes.slice_products import slice_products
 from tilewright.passes.staging import choose_memory, choose_width, fast_axis
+from tilewright.passes.users import ends_in_product, find_users
 from tilewright.passes.wide_stores import widen_stores
-
-CHAIN = (Transpose, Cast, Unary, Binary, Compare, Select, Fma, Convert, View)
-"""Instructions through which a loaded tile is still an operand in the making."""
 
 
 def place_tiles(kernel: Kernel, context: Context) -> Kernel:
@@ -56,21 +52,16 @@ def place_tiles(kernel: Kernel, context: Context) -> Kernel:
     return expand_converts(widen_stores(slice_products(staged, context.target)))
 
 
-def find_users(kernel: Kernel) -> dict[Value, list[Instruction]]:
-    """The instructions that read each value."""
-    users: dict[Value, list[Instruction]] = {}
-    for item in kernel.walk():
-        for value in item.operand_values:
-            users.setdefault(value, []).append(item)
-    return users
-
-
 def _find_staged(kernel: Kernel) -> dict[Value, Value]:
     """[stage] results of loads that become buffers → the value as which the buffer is read."""
     users, defined = find_users(kernel), definitions(kernel)
     found: dict[Value, Value] = {}
     for item in kernel.walk():
-        if isinstance(item, Load) and _can_stage(item, defined) and _ends_in_product(item, users):
+        if (
+            isinstance(item, Load)
+            and _can_stage(item, defined)
+            and ends_in_product(item.results[0], users)
+        ):
             result = item.results[0]
             match users[result]:
                 case [Convert() as only]:
@@ -89,16 +80,6 @@ def _can_stage(item: Load, defined: dict[Value, Instruction]) -> bool:
     if not isinstance(kind, TensorType) or kind.dtype.kind == "bool":
         return False
     return zero and scalars and kind.dtype.bits in (8, 16, 32, 64)
-
-
-def _ends_in_product(item: Instruction, users: dict[Value, list[Instruction]]) -> bool:
-    value = item.results[0]
-    for user in users.get(value, ()):
-        if isinstance(user, Mma) and value in (user.x, user.y):
-            return True
-        if isinstance(user, CHAIN) and _ends_in_product(user, users):
-            return True
-    return False
 
 
 @dataclass

@@ -26,8 +26,14 @@ def choose_warps(atom: Atom, shape: tuple[int, int, int]) -> int:
     return min(WARPS, key=lambda warps: (_best(atom, shape, warps)[0], warps))
 
 
-def choose_grid(atom: Atom, shape: tuple[int, int, int], warps: int) -> tuple[int, int]:
-    """The cheapest arrangement (rows, columns) of `warps` warps."""
+def choose_grid(
+    atom: Atom, shape: tuple[int, int, int], warps: int, *, rows: bool = False
+) -> tuple[int, int]:
+    """The cheapest arrangement (rows, columns) of `warps` warps; with `rows`, rows before columns."""
+    if rows:
+        most = -(-shape[0] // atom.shape[0])
+        high = max(r for r in range(1, warps + 1) if warps % r == 0 and r <= most)
+        return high, warps // high
     return _best(atom, shape, warps)[1]
 
 
