@@ -28,7 +28,6 @@ from tilewright.ir.values import (
     TokenType,
     Value,
     element_type,
-    scalar_type,
 )
 
 GROUP = 8
@@ -129,16 +128,10 @@ def emit_for(item: For, e: Emitter) -> None:
     name = e.fresh(index.name or "i")
     e.alias(index, name)
     low, high, step = (e.name(v) for v in (item.low, item.high, item.step))
-    known = e.constant(item.step)
-    test = f"{name} < {high}"
-    if known is not None and known < 0:
-        test = f"{name} > {high}"
-    elif known is None and scalar_type(item.step).dtype.signed:
-        test = f"{step} > 0 ? {test} : {name} > {high}"
     kind = stored_type(element_type(item.low))
     e.line(f"#pragma unroll {item.unroll}")
     e.loops.append(item.results)
-    with e.block(f"for ({kind} {name} = {low}; {test}; {name} += {step})"):
+    with e.block(f"for ({kind} {name} = {low}; {name} < {high}; {name} += {step})"):
         _emit_body(e, item.body, item.results)
     e.loops.pop()
 

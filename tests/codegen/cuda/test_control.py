@@ -66,15 +66,6 @@ LOOPS = {
       yield [%a0]
     }
 """,
-    "downwards": """
-    %a0: TILE = load %x, [%zero], shape=[50]
-    %minus: i32 = const value=-2, dtype=i32
-    %r: TILE = for %n, %zero, %minus, [%a0] (%k: i32, %p: TILE) {
-      %kt: TILE = full %k, shape=[50]
-      %s: TILE = mul %p, %kt
-      yield [%s]
-    }
-""",
 }
 
 
