@@ -1,0 +1,65 @@
+"""What of a call's arguments a plan, and what a compilation depends on: the keys of two tables.
+
+A plan is for exact shapes and strides; a compilation for their classes only (`runtime.tensors`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from tilewright.runtime.arguments import scalar_spec
+from tilewright.runtime.tensors import byte_span, classify
+
+
+def plan_key(
+    args: Any, kwargs: Mapping[str, Any], target: str | None, kinds: Mapping[str, str]
+) -> Any:
+    """What of a call its plan depends on; `kinds` are those of the parameters, in order."""
+    return (
+        target,
+        len(args),
+        *[value_key(v, k) for v, k in zip(args, kinds.values(), strict=False)],
+        *[(n, value_key(v, kinds.get(n))) for n, v in kwargs.items()],
+    )
+
+
+def value_key(value: Any, kind: str | None) -> Any:
+    """What of one argument a plan depends on: of a float scalar its type, of a static all."""
+    pointer = getattr(value, "data_ptr", None)
+    if pointer is not None:
+        packing = getattr(value, "packing", None)
+        return (value.dtype, value.shape, value.stride(), value.device, pointer() & 15, packing)
+    if kind == "scalar" and type(value) is float:
+        return float
+    if kind == "dataclass" and hasattr(value, "__dataclass_fields__"):
+        held = (getattr(value, name) for name in value.__dataclass_fields__)
+        return (type(value), *(value_key(v, "dataclass") for v in held))
+    return static_key(value)
+
+
+def static_key(value: Any) -> Any:
+    """Equal only for statics that compile alike: 1, 1.0 and True differ, so do 0.0 and -0.0."""
+    if type(value) is float:
+        return (float, value.hex())
+    if type(value) is tuple:
+        return (tuple, *map(static_key, value))
+    return (type(value), value)
+
+
+def class_key(value: Any, kind: str | None) -> Any:
+    """What of one argument a compilation depends on: of a scalar its type, and being 0 or 1."""
+    if getattr(value, "data_ptr", None) is not None:
+        return (classify(value), fits_i32(value))
+    if kind == "scalar" and value is not None:
+        spec = scalar_spec(value)
+        return (type(spec), spec)
+    if kind == "dataclass" and hasattr(value, "__dataclass_fields__"):
+        held = (getattr(value, name) for name in value.__dataclass_fields__)
+        return (type(value), *(class_key(v, "dataclass") for v in held))
+    return static_key(value)
+
+
+def fits_i32(tensor: Any) -> bool:
+    """Whether every offset of `tensor`, a tile beyond its end included, fits 31 bits."""
+    return byte_span(tensor) < 2**31 - 2**24 and all(e < 2**30 for e in tensor.shape)
