@@ -15,6 +15,7 @@ from typing import Any
 
 from tilewright.codegen.cpu import emit_cpu
 from tilewright.codegen.cuda import emit_cuda
+from tilewright.codegen.cuda.lines import pin_lines
 from tilewright.codegen.parameters import Parameter, list_parameters
 from tilewright.ir.kernel import Kernel
 from tilewright.ir.targets import default_device, find_device, find_target
@@ -172,7 +173,8 @@ def _build_cuda(made: Compiled, final: Kernel, context: Context, start: float) -
     source = emit_cuda(final, context.target)
     emitted = time.perf_counter()
     arch = context.target.name
-    binary = compile_cuda(source.text, arch=arch, name=f"/{final.name}.py", options=NVRTC_OPTIONS)
+    text = pin_lines(source.text, f"/{source.entry}.cu")
+    binary = compile_cuda(text, arch=arch, name=f"/{final.name}.py", options=NVRTC_OPTIONS)
     made.seconds |= {"codegen": emitted - start, "build": time.perf_counter() - emitted}
     codes = tuple(_code(p) for p in made.parameters)
     shared = source.shared_bytes

@@ -108,16 +108,21 @@ class VmProgram:
             memory[p.argument] if p.kind == "pointer" else w
             for p, w in zip(self.parameters, words, strict=True)
         ]
-        return vm.run(
-            self.binary.ptx,
-            self.entry,
-            (blocks, 1, 1),
-            (self.threads, 1, 1),
-            args,
-            shared=self.shared,
-            seed=self.seed,
-            checks=self.checks,
-        )
+        try:
+            return vm.run(
+                self.binary.ptx,
+                self.entry,
+                (blocks, 1, 1),
+                (self.threads, 1, 1),
+                args,
+                shared=self.shared,
+                seed=self.seed,
+                checks=self.checks,
+            )
+        except vm.Fault as fault:
+            if fault.kind != "assert":
+                raise
+            raise LaunchError(f"the kernel stopped: {fault}") from fault
 
 
 def span_of(tensor: Any) -> Any:

@@ -29,6 +29,7 @@ from tilewright.codegen.cuda.elements import (
     stored_type,
     write_number,
 )
+from tilewright.codegen.cuda.lines import GENERATED, number_lines
 from tilewright.codegen.cuda.names import Names
 from tilewright.codegen.cuda.prelude import SNIPPETS, print_prelude
 from tilewright.codegen.parameters import Parameter, list_parameters
@@ -152,7 +153,7 @@ class Emitter:
         """A `#line` directive: what follows belongs to `location` (or to the generated text)."""
         if location is None:
             if self.pointed:
-                self.lines.append("#line GENERATED")
+                self.lines.append(GENERATED)
                 self.pointed = False
             return
         name = self._virtual(location.file)
@@ -329,7 +330,7 @@ def emit_cuda(kernel: Kernel, target: Target) -> CudaSource:
     layouts = "".join(f"// {line}\n" for line in e.printer.layouts())
     body = "\n".join((head, *e.lines, "}")) + "\n"
     text = print_prelude(e.needed) + tables + layouts + body
-    text = _number_lines(text, f"/{entry}.cu")
+    text = number_lines(text, f"/{entry}.cu")
     files = tuple(sorted(e.files.items()))
     return CudaSource(text, entry, threads, kernel.shared_bytes or 0, files=files)
 
@@ -356,12 +357,3 @@ def _declare_parameter(e: Emitter, word: Parameter) -> str:
     fields = {"extents": old.extents, "strides": old.strides} | {field_name: tuple(changed)}
     e.tensors[value] = TensorNames(old.pointer, fields["extents"], fields["strides"], old.constant)
     return f"long long {name}"
-
-
-def _number_lines(text: str, name: str) -> str:
-    """Directives that lead back to the generated text get its own line numbers."""
-    lines = text.split("\n")
-    for i, line in enumerate(lines):
-        if line == "#line GENERATED":
-            lines[i] = f'#line {i + 2} "{name}"'
-    return "\n".join(lines)
