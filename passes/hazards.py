@@ -23,6 +23,7 @@ from tilewright.passes.ahead import find_written
 from tilewright.passes.rings import buffer_bytes
 
 WRITES = ("write", "atomic")
+COMMUTE = ("atomic.add", "atomic.max", "atomic.min", "atomic.or", "atomic.and")
 
 
 class Place(NamedTuple):
@@ -37,12 +38,20 @@ class Place(NamedTuple):
         return self.space is other.space and self.start < other.end and other.start < self.end
 
 
+class Update(NamedTuple):
+    """An atomic update whose old values nobody reads: equal ones may come in any order."""
+
+    place: Place
+    op: str
+
+
 @dataclass(frozen=True)
 class State:
-    """Places read and written by lanes of the block since its last barrier."""
+    """Places read, written and updated by lanes of the block since its last barrier."""
 
     reads: frozenset[Place] = frozenset()
     writes: frozenset[Place] = frozenset()
+    updates: frozenset[Update] = frozenset()
 
     def join(self, *others: State) -> State:
         """What holds if any of the states may hold."""
@@ -50,7 +59,29 @@ class State:
         return State(
             frozenset().union(*(s.reads for s in every)),
             frozenset().union(*(s.writes for s in every)),
+            frozenset().union(*(s.updates for s in every)),
         )
+
+    def meets(self, earlier: State) -> bool:
+        """Whether an access here and an earlier one have to be ordered."""
+        ours, theirs = self._changes(), earlier._changes()
+        return (
+            _overlap(self.reads, theirs)
+            or _overlap(self.writes, earlier.reads | theirs)
+            or _overlap(ours, earlier.reads | earlier.writes)
+            or any(
+                one.op != two.op and one.place.overlaps(two.place)
+                for one in self.updates
+                for two in earlier.updates
+            )
+        )
+
+    def _changes(self) -> frozenset[Place]:
+        return self.writes | {update.place for update in self.updates}
+
+
+def _overlap(some: frozenset[Place], others: frozenset[Place]) -> bool:
+    return any(one.overlaps(two) for one in some for two in others)
 
 
 @dataclass
@@ -60,16 +91,15 @@ class Hazards:
     places: dict[Value, Place] = field(default_factory=dict)
     landing: dict[Value, frozenset[Place]] = field(default_factory=dict)
     """Token → where the copies that it stands for write."""
+    read: frozenset[Value] = frozenset()
+    """All values that some instruction reads."""
 
     def meets(self, item: Instruction, state: State) -> bool:
         """Whether `item`, or what its branches do first, meets an access in `state`."""
-        if item.nested:
-            entry = self.after_all(item) if not isinstance(item, (For, While)) else State()
-        else:
-            entry = self._accesses(item)
-        met = any(r.overlaps(w) for r in entry.reads for w in state.writes)
-        earlier = state.reads | state.writes
-        return met or any(w.overlaps(e) for w in entry.writes for e in earlier)
+        if isinstance(item, (For, While)):
+            return False
+        entry = self.after_all(item) if item.nested else self._accesses(item)
+        return entry.meets(state)
 
     def after(self, item: Instruction, state: State) -> State:
         """The state behind an instruction without bodies."""
@@ -93,19 +123,25 @@ class Hazards:
         return self._collect(item, now)
 
     def _collect(self, item: Instruction, effects: list[Effect]) -> State:
-        reads, writes = set(), set()
+        reads, writes, updates = set(), set(), set()
+        free = item.mnemonic in COMMUTE and not self.read & {*item.results}
         for effect in effects:
             place = self.places.get(effect.on) if effect.on is not None else None
-            if place is not None and effect.action == "read":
+            if place is None:
+                continue
+            if effect.action == "read":
                 reads.add(place)
-            elif place is not None and effect.action in WRITES:
+            elif effect.action == "atomic" and free:
+                updates.add(Update(place, item.mnemonic))
+            elif effect.action in WRITES:
                 writes.add(place)
-        return State(frozenset(reads), frozenset(writes))
+        return State(frozenset(reads), frozenset(writes), frozenset(updates))
 
 
 def find_memory(kernel: Kernel) -> Hazards:
     """Places of all buffers (by offset), of written tensors, and what tokens stand for."""
-    found = Hazards()
+    used = frozenset(value for item in kernel.walk() for value in item.operand_values)
+    found = Hazards(read=used)
     written = find_written(kernel)
     for param in kernel.params:
         if param in written:

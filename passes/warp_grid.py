@@ -29,7 +29,7 @@ def choose_warps(atom: Atom, shape: tuple[int, int, int]) -> int:
 def choose_grid(
     atom: Atom, shape: tuple[int, int, int], warps: int, *, rows: bool = False
 ) -> tuple[int, int]:
-    """The cheapest arrangement (rows, columns) of `warps` warps; with `rows`, rows before columns."""
+    """The cheapest arrangement (rows, columns) of `warps` warps; `rows`: rows before columns."""
     if rows:
         most = -(-shape[0] // atom.shape[0])
         high = max(r for r in range(1, warps + 1) if warps % r == 0 and r <= most)

@@ -8,6 +8,7 @@ import pytest
 from tilewright.ir.instructions.control import For
 from tilewright.ir.instructions.sync import Sync, Wait
 from tilewright.ir.kernel import Kernel, walk
+from tilewright.ir.parser import parse_kernel
 from tilewright.passes.insert_sync import insert_sync
 from tilewright.passes.plan_shared import plan_shared
 from tilewright.tests.passes.products import check_golden, check_meaning, context, lower, matmul
@@ -56,3 +57,43 @@ def test_barriers_stand_where_bytes_meet(order: str, barriers: int) -> None:
 
 def test_meaning_is_kept(rng: np.random.Generator) -> None:
     check_meaning(lower(matmul(), "insert_sync"), rng)
+
+
+GLOBAL = """
+kernel @order(%c: tensor<i32, strides=[1], extents=[any]>), phase=laid_out, warps=2 {{
+  %zero: i32 = const value=0, dtype=i32
+  %one: i32 = const value=1, dtype=i32
+  for_tiles [%one] (%i: i32) {{
+    %at: tile<[64], i32> = arange %zero, size=64
+{body}
+    yield []
+  }}
+  yield []
+}}
+"""
+STORE = "    store %c, [%zero], %at\n"
+LOAD = "    %v{n}: tile<[64], i32> = load %c, [%zero], shape=[64]\n"
+ADD = "    %a{n}: tile<[64], i32> = atomic.add %c, [%at], %at\n"
+MAX = "    %m{n}: tile<[64], i32> = atomic.max %c, [%at], %at\n"
+USE = "    store %c, [%zero], %a0\n"
+
+
+@pytest.mark.parametrize(
+    ("lines", "barriers"),
+    [
+        ((STORE, LOAD), 1),
+        ((LOAD, LOAD), 0),
+        ((LOAD, STORE), 1),
+        ((STORE, ADD, ADD, LOAD), 2),
+        ((ADD, ADD, ADD), 0),
+        ((ADD, MAX), 1),
+        ((ADD, ADD, USE), 2),
+    ],
+)
+def test_accesses_to_a_written_tensor_keep_their_order(
+    lines: tuple[str, ...], barriers: int
+) -> None:
+    """Atomics of one kind commute, unless their old values are read."""
+    body = "".join(line.format(n=n) for n, line in enumerate(lines))
+    kernel = insert_sync(parse_kernel(GLOBAL.format(body=body)), context())
+    assert sum(isinstance(item, Sync) for item in kernel.walk()) == barriers
