@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from math import inf
+from math import inf, prod
 
 from tilewright.ir.types import i32
 from tilewright.tests.fuzz.values import FLOATS, Known, Skip, rounded
@@ -39,8 +39,10 @@ class ControlStatements:
         way = self.random.choice(["tile", "element", "mix", "mix"])
         if way == "tile":
             x = self.tile(lambda k: k.dtype.is_integer and k.dtype.bits >= 8)
-            op = self.random.choice(["max", "min", "sum"])
-            text = f"{self.use(x)}.{op}().cast(tw.i32) % 7"
+            op = self.random.choice(
+                ["max()", "min()", "sum()", f"reshape(-1)[{prod(x.shape) - 1}:].item()"]
+            )
+            text = f"{self.use(x)}.{op}.cast(tw.i32) % 7"
         elif way == "element":
             source = self.input(i32, self.draw_shape(self.random.choice([1, 2])))
             index = ", ".join(self.index(e) for e in source.shape)

@@ -33,7 +33,7 @@ class MemoryStatements:
     def load(self, kind: DType, shape: tuple[int, ...]) -> Known:
         """A tile of a tensor, new or known, that may reach beyond its bounds."""
         old = [a for a in self.arguments if a.dtype == kind and not a.output]
-        old = [a for a in old if len(a.shape) in (len(shape), len(shape) + 1)]
+        old = [a for a in old if len(a.shape) in (len(shape), len(shape) + 1) and a.shape[0]]
         if old and self.chance(0.3):
             source = self.random.choice(old)
         else:
@@ -65,7 +65,7 @@ class MemoryStatements:
         found = []
         for extent in shape:
             change = self.random.choice([0, 0, 0, -1, 1, 3, 5, extent])
-            found.append(max(1, extent + change))
+            found.append(0 if self.chance(0.01) else max(1, extent + change))
         if self.chance(0.25):
             found.insert(0, self.random.choice([1, 2, 3]))
         return tuple(found)
@@ -101,6 +101,9 @@ class MemoryStatements:
         target = self.output(known.dtype, (self.blocks, *size))
         self.errors[target.name] = known.error
         zeros = ", ".join("0" for _ in size)
+        if not known.shape and self.chance(0.5):
+            self.line(f"{target.name}[block, 0] = {known.name}")
+            return
         if self.chance(0.5):
             self.line(f"tw.store({target.name}[block], ({zeros},), {value})")
         else:

@@ -116,7 +116,8 @@ def run(program, target: str):
     kernel = compiled(program.text, f"program_{program.seed}")
     rng = np.random.default_rng(program.seed)
     tensors = {a.name: make(a, rng) for a in program.arguments}
-    report = kernel(**tensors, **program.scalars, target=target)
+    config = program.config if target.startswith("vm:") else {}
+    report = kernel(**tensors, **program.scalars, **config, target=target)
     return {a.name: read(tensors[a.name], a.dtype) for a in program.arguments}, report
 
 

@@ -13,6 +13,7 @@ from tilewright.tests.fuzz.values import (
     NARROW,
     Known,
     Skip,
+    dtype,
     rounded,
     summed,
     unit,
@@ -21,6 +22,11 @@ from tilewright.tests.fuzz.values import (
 SOFT = ("exp", "exp2", "tanh", "sigmoid", "erf", "sin", "cos", "log", "rsqrt")
 """Functions that targets approximate, to a few units in the last place."""
 PRODUCTS = ("f16", "bf16", "f32", "f64", "i8", "u8", "f8e4m3", "f8e5m2")
+MIXED = (
+    *(("i8", "u8"), ("u8", "i8"), ("f8e4m3", "f8e5m2"), ("u4", "u4"), ("i4", "i8"), ("u8", "u3")),
+    *(("f4e2m1", "f4e2m1"), ("f6e3m2", "f8e4m3"), ("i6", "u2")),
+)
+"""Operands of at most 8 bits may differ."""
 PARTS = (1, 2, 5, 8, 16, 17, 32, 33, 40)
 
 
@@ -46,6 +52,7 @@ class TileStatements:
             self.shift: 1,
             self.divide: 2,
             self.product: 3,
+            self.with_number: 3,
         }
         self.random.choices(list(choices), list(choices.values()))[0]()
 
@@ -68,17 +75,32 @@ class TileStatements:
         if x.dtype.is_integer:
             ops += ["&", "|", "^"]
         op = self.random.choice(ops)
-        text = f"{self.use(x)} {op} {self.use(y)}"
+        self.used |= {x.name, y.name}
+        if op in "&|^":
+            known = Known("", shape, x.dtype, float(max(abs(x.dtype.max), abs(x.dtype.min))))
+            self.define(f"{x.name} {op} {y.name}", replace(known, whole=True))
+            return
+        self.combine(op, x, y, shape)
+
+    def with_number(self) -> None:
+        x = self.tile(is_number)
+        op = self.random.choice(["+", "-", "*", "max", "min"])
+        low = 0 if not x.dtype.signed else -1
+        number = self.random.choice([low, 1]) if x.dtype.is_integer else 1.5
+        if x.dtype.bits < 4 or (x.dtype.kind == "float" and x.dtype.bits < 8):
+            raise Skip
+        y = Known(str(number), x.shape, x.dtype, abs(number), 0.0, x.dtype.is_integer)
+        first, second = (x, y) if self.chance(0.6) else (y, x)
+        self.used.add(x.name)
+        self.combine(op, first, second, x.shape)
+
+    def combine(self, op: str, x: Known, y: Known, shape: tuple[int, ...]) -> None:
+        text = f"{x.name} {op} {y.name}"
         if op in ("max", "min"):
             text = f"tw.{op}imum({x.name}, {y.name})"
         size = {"*": x.size * y.size, "max": max(x.size, y.size), "min": max(x.size, y.size)}
-        error = x.error + y.error
-        if op == "*":
-            error = crossed(x, y)
-        if op in "&|^":
-            known = Known("", shape, x.dtype, float(max(abs(x.dtype.max), abs(x.dtype.min))))
-        else:
-            known = Known("", shape, x.dtype, size.get(op, x.size + y.size), error)
+        error = crossed(x, y) if op == "*" else x.error + y.error
+        known = Known("", shape, x.dtype, size.get(op, x.size + y.size), error)
         known.whole = x.whole and y.whole
         self.define(text, self.checked(rounded(known)))
 
@@ -289,16 +311,38 @@ class TileStatements:
 
     def product(self) -> None:
         kind = self.draw_dtype(PRODUCTS)
-        x = self.operand(kind)
-        k = x.shape[1]
-        y = self.operand(kind, rows=k)
-        known, total = self.contracted(x, y, kind)
-        text = f"tw.mma({self.use(x)}, {self.use(y)})"
+        kinds = (kind, kind)
+        if self.chance(0.2):
+            kinds = tuple(map(dtype, self.random.choice(MIXED)))
+        x = self.operand(kinds[0])
+        y = self.operand(kinds[1], rows=x.shape[1])
+        precision = ', precision="tf32"' if kinds[0] == f32 and self.chance(0.3) else ""
+        known, total = self.contracted(x, y, kinds[0])
+        if precision and not (x.whole and y.whole and max(x.size, y.size) < 2048):
+            # Either operand may be rounded to 10 digits, or truncated.
+            known = replace(known, whole=False)
+            known.error += 4 * x.shape[1] * x.size * y.size * 2.0**-10
+        left, right = self.use(x), self.use(y)
+        if self.chance(0.15) and kinds[0].bits >= 8 and kinds[1].bits >= 8:
+            left, right = self.buffered(x), self.buffered(y)
+        text = f"tw.mma({left}, {right}{precision})"
         acc = self.find(lambda a: a.shape == known.shape and a.dtype == total)
         if acc is not None and acc.size < inf and self.chance(0.5):
-            text = f"tw.mma({self.use(x)}, {self.use(y)}, {self.use(acc)})"
+            text = f"tw.mma({left}, {right}, {self.use(acc)}{precision})"
             known = self.added(known, acc)
+        elif total == f32 and (kinds[0] == f16 or kinds[0].bits <= 8) and self.chance(0.1):
+            known = replace(known, dtype=f16)
+            if not known.whole or known.error or known.size > 2048:
+                raise Skip
+            text = f"tw.mma({left}, {right}, tw.zeros({known.shape}, tw.f16){precision})"
         self.define(text, self.checked(rounded(known)))
+
+    def buffered(self, x: Known) -> str:
+        """A buffer that holds `x`."""
+        name = self.fresh("b")
+        self.line(f"{name} = tw.shared({x.shape}, tw.{x.dtype.name})")
+        self.line(f"{name}.store({x.name})")
+        return name
 
     def operand(self, kind: DType, rows: int | None = None) -> Known:
         """A matrix, maybe a transposed one."""
@@ -319,8 +363,6 @@ class TileStatements:
     def contracted(self, x: Known, y: Known, kind: DType) -> tuple[Known, DType]:
         """The product of two matrices, and the accumulator's dtype."""
         total = i32 if kind.is_integer else f64 if kind == f64 else f32
-        if kind == f16 and self.chance(0.0):
-            total = f16
         k = x.shape[1]
         known = Known("", (x.shape[0], y.shape[1]), total, k * x.size * y.size)
         known.whole = x.whole and y.whole
