@@ -6,6 +6,7 @@ differs from what is generated here.
 
 from __future__ import annotations
 
+import difflib
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -35,10 +36,19 @@ def make_block(what: str, compiled: Compiled) -> str:
     makers: dict[str, Callable[[], str]] = {
         "tile": lambda: print_kernel(compiled.tile),
         "after": lambda: print_kernel(compiled.trace.kernels[name]),
-        "passes": lambda: "\n".join(compiled.trace.kernels) + "\n",
+        "changes": lambda: _changes(compiled, name),
         "cuda": lambda: _function(compiled),
     }
     return makers[kind]()
+
+
+def _changes(compiled: Compiled, name: str) -> str:
+    """The lines that pass `name` changed."""
+    names = list(compiled.trace.kernels)
+    before = compiled.trace.kernels[names[names.index(name) - 1]]
+    texts = (print_kernel(k).splitlines() for k in (before, compiled.trace.kernels[name]))
+    lines = [line for line in difflib.ndiff(*texts) if line[0] in "+-"]
+    return "\n".join(lines or ["nothing: this kernel has none of what the pass is for"]) + "\n"
 
 
 def _function(compiled: Compiled) -> str:

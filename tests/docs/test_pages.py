@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from tilewright.passes.order import CUDA
+
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
 _PYTHON = re.compile(r"```python\n(.*?)```", re.S)
@@ -27,6 +29,12 @@ def test_generated_blocks_are_current():
         text = (ROOT / page).read_text()
         assert "<!-- generated:" in text
         assert generator.regenerate(text, compiled) == text, "run: python docs/generated.py"
+
+
+def test_every_pass_is_on_the_page():
+    text = (ROOT / "ARCHITECTURE.md").read_text()
+    for step in CUDA:
+        assert re.search(rf"<!-- generated: (after|changes) {step.name} -->", text), step.name
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda p: p.name)
