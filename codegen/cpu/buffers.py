@@ -25,8 +25,18 @@ from tilewright.ir.instructions.buffer import (
     Part,
 )
 from tilewright.ir.instructions.memory import Load
-from tilewright.ir.instructions.sync import Barrier, Pend, TokenDone, Wait
-from tilewright.ir.values import TileType, buffer_type
+from tilewright.ir.instructions.sync import (
+    Arrive,
+    Barrier,
+    BarrierWait,
+    Commit,
+    NamedArrive,
+    NamedSync,
+    Pend,
+    TokenDone,
+    Wait,
+)
+from tilewright.ir.values import TileType, Value, buffer_type
 
 
 @statement(Alloc)
@@ -102,7 +112,12 @@ def emit_copy(emitter: Emitter, item: Copy) -> None:
     """A load into the array, at once."""
     kind = buffer_type(item.buffer)
     load = Load(tensor=item.tensor, offsets=item.offsets, shape=kind.shape, bounds=item.bounds)
-    fill_rows(emitter, load, emitter.buffers[item.buffer])
+    with emitter.out.block(_condition(emitter, item.when)):
+        fill_rows(emitter, load, emitter.buffers[item.buffer])
+
+
+def _condition(emitter: Emitter, when: Value | None) -> str:
+    return "" if when is None else f"if ({emitter.scalar(when)})"
 
 
 @statement(CopyOut)
@@ -132,6 +147,8 @@ def emit_copy_out(emitter: Emitter, item: CopyOut) -> None:
         nest.write()
 
 
-@statement(Wait, TokenDone, Pend, Barrier)
+@statement(
+    *(Wait, TokenDone, Pend, Commit, Barrier, Arrive, BarrierWait, NamedSync, NamedArrive),
+)
 def emit_nothing(emitter: Emitter, item: Instruction) -> None:
-    """Everything has completed already."""
+    """Everything has completed already, and without roles nobody else is waited for."""

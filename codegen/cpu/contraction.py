@@ -24,7 +24,7 @@ from tilewright.ir.instructions.elementwise import Binary, Cast
 from tilewright.ir.instructions.matmul import Mma
 from tilewright.ir.instructions.memory import Load
 from tilewright.ir.instructions.scalar import Const
-from tilewright.ir.instructions.shape import Transpose
+from tilewright.ir.instructions.shape import Convert, Transpose
 from tilewright.ir.kernel import Kernel
 from tilewright.ir.values import Value, element_type
 
@@ -72,7 +72,7 @@ def _match(plan: Plan, loop: For) -> Contraction | None:
     for item in loop.body.instructions[:-1]:
         if isinstance(item, Mma):
             products.append(item)
-        elif not isinstance(item, (Load, Transpose, Binary, Cast, Const)):
+        elif not isinstance(item, (Load, Transpose, Convert, Binary, Cast, Const)):
             return None
     if len(products) != 1 or len(loop.init) != 1 or not isinstance(end, Yield):
         return None

@@ -18,6 +18,7 @@ from tilewright.codegen.cpu.tensors import (
 )
 from tilewright.ir.diagnostics import LanguageError
 from tilewright.ir.instructions.memory import (
+    Bytes,
     Element,
     ElementStore,
     Gather,
@@ -27,6 +28,7 @@ from tilewright.ir.instructions.memory import (
     Store,
     Subview,
 )
+from tilewright.ir.types import u8
 from tilewright.ir.values import TileType, Value, shape_of, tensor_type
 
 
@@ -286,6 +288,15 @@ def emit_rows(emitter: Emitter, item: Rows) -> None:
     emitter.tensors[item.results[0]] = Tensor(
         name, tensor.dtype, (count, *tensor.extents[1:]), tensor.strides
     )
+
+
+@statement(Bytes)
+def emit_bytes(emitter: Emitter, item: Bytes) -> None:
+    """The same memory, whose last axis counts bytes."""
+    tensor = emitter.tensors[item.tensor]
+    *leading, last = tensor.extents
+    count = f"(({last} * {tensor.dtype.bits} + 7) / 8)"
+    emitter.tensors[item.results[0]] = Tensor(tensor.pointer, u8, (*leading, count), tensor.strides)
 
 
 @statement(Subview)

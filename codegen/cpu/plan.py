@@ -29,11 +29,12 @@ from tilewright.ir.instructions.check import Check
 from tilewright.ir.instructions.control import Break, Continue, For, If, While, Yield
 from tilewright.ir.instructions.elementwise import Binary, Cast, Compare, Fma, Select, Unary
 from tilewright.ir.instructions.matmul import Mma, MmaAsync, MmaScaled
-from tilewright.ir.instructions.memory import Gather, Load, Rows, Scatter, Store, Subview
+from tilewright.ir.instructions.memory import Bytes, Gather, Load, Rows, Scatter, Store, Subview
 from tilewright.ir.instructions.reduce import Reduce
 from tilewright.ir.instructions.shape import (
     Arange,
     Broadcast,
+    Convert,
     Full,
     Item,
     Reshape,
@@ -45,7 +46,7 @@ from tilewright.ir.kernel import Kernel, walk
 from tilewright.ir.values import PendingType, TileType, Value, element_type, shape_of, tensor_type
 
 COMPUTED = (Unary, Binary, Compare, Fma, Select, Cast, Load, Gather)
-RENAMED = (Full, Arange, Broadcast, Reshape, Transpose, Slice)
+RENAMED = (Full, Arange, Broadcast, Reshape, Transpose, Slice, Convert)
 ALIASES = (Wait, Pend)
 ELEMENT_ROOTS = (*COMPUTED, Store, Scatter, Reduce, Atomic, BufferStore, Item, Check)
 PRODUCTS = (Mma, MmaAsync, MmaScaled)
@@ -126,9 +127,9 @@ class Plan:
 def resolve(plan: Plan, value: Value) -> tuple[Value, bool]:
     """The tile that `value` is a transpose of, and whether its axes are swapped."""
     swapped = False
-    while isinstance(item := plan.definition.get(value), (Transpose, *ALIASES)):
-        if isinstance(item, Transpose):
-            swapped ^= item.axes == (1, 0)
+    while isinstance(item := plan.definition.get(value), (Transpose, Convert, *ALIASES)):
+        if isinstance(item, (Transpose, Convert)):
+            swapped ^= isinstance(item, Transpose) and item.axes == (1, 0)
             value = item.operand
         else:
             value = aliased(item, value)
@@ -230,7 +231,7 @@ def _feeds_products(plan: Plan, users: dict[Value, list[Instruction]], value: Va
 def _only_products(users: dict[Value, list[Instruction]], value: Value) -> bool:
     return all(
         (isinstance(user, PACKED) and value is not user.acc)
-        or (isinstance(user, Transpose) and _only_products(users, user.results[0]))
+        or (isinstance(user, (Transpose, Convert)) and _only_products(users, user.results[0]))
         for user in users.get(value, ())
     )
 
@@ -333,7 +334,7 @@ def _may_read_late(plan: Plan, item: Load | Gather, use: Use) -> bool:
 
 def find_argument(plan: Plan, tensor: Value) -> Value:
     """The tensor of which `tensor` is a view."""
-    while isinstance(item := plan.definition.get(tensor), (Rows, Subview)):
+    while isinstance(item := plan.definition.get(tensor), (Rows, Subview, Bytes)):
         tensor = item.tensor
     return tensor
 

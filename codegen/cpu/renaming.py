@@ -10,6 +10,7 @@ from tilewright.codegen.cpu.places import dense_strides
 from tilewright.ir.instructions.shape import (
     Arange,
     Broadcast,
+    Convert,
     Full,
     Reshape,
     Slice,
@@ -39,6 +40,12 @@ def element_of_broadcast(nest: Nest, item: Broadcast, index: tuple[Term, ...]) -
     have = shape_of(item.operand)
     inner = tuple(Term("0") if extent == 1 else i for extent, i in zip(have, index, strict=True))
     return nest.value(item.operand, inner)
+
+
+@expression(Convert)
+def element_of_convert(nest: Nest, item: Convert, index: tuple[Term, ...]) -> Term:
+    """The same element: there are no layouts here."""
+    return nest.value(item.operand, index)
 
 
 @expression(Transpose)

@@ -6,7 +6,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from tilewright.tests.codegen.cpu.harness import ISAS, check_equal, memory, output, run_cpu
+from tilewright.codegen.cpu import emit_cpu
+from tilewright.codegen.cpu.emitter import EXPRESSIONS, STATEMENTS
+from tilewright.ir.diagnostics import LanguageError
+from tilewright.ir.instruction import REGISTRY
+from tilewright.tests.codegen.cpu.harness import ISAS, check_equal, memory, output, parse, run_cpu
 
 HEAD = """
 kernel @{name}({params}), phase=tile {{
@@ -303,7 +307,10 @@ def test_buffers_are_local_and_copies_complete(isa: str) -> None:
     %a: buffer<[8, 16], f16> = buffer.at %ring, [%one]
     %b: buffer<[8, 16], f16> = buffer.at %ring, [%zero]
     %token: token = copy %x, [%zero, %zero], %a
-    wait [%token], []
+    %no: bool = const value=false, dtype=bool
+    %none: token = copy %x, [%one, %one], %a, when=%no
+    %both: token = commit [%token, %none]
+    wait [%both], []
     %t: tile<[8, 16], f16> = buffer.load %a
     %u: tile<[8, 16], f16> = add %t, %t
     buffer.store %b, %u
@@ -369,3 +376,39 @@ def test_blocks_that_wait_for_each_other_finish_or_report_the_deadlock() -> None
     bad = kernel(body.format("%v"), f"%flag: {i}, %y: {i}", blocks=6)
     failed = run_cpu(bad, [memory(np.zeros(1), "i32"), output((6,), "i32")], ISAS[0])
     assert failed is not None and "deadlock" in failed and "flag" in failed
+
+
+@pytest.mark.parametrize("isa", ISAS)
+def test_packed_rows_are_readable_as_bytes(isa: str) -> None:
+    body = """
+    %raw: tensor<u8, strides=[any, 1], extents=[any, any]> = bytes %x
+    %t: tile<[4, 8], u8> = load %raw, [%zero, %zero], shape=[4, 8]
+    store %y, [%zero, %zero], %t
+"""
+    text = kernel(body, f"%x: {ANY.format('u3')}, %y: {ANY.format('u8')}")
+    x = np.random.default_rng().integers(0, 8, (3, 11))
+    check_equal(text, [memory(x, "u3"), output((4, 8), "u8")], isa)
+
+
+def test_every_instruction_of_a_tile_kernel_has_code_or_is_refused_by_name() -> None:
+    terminators = {"yield", "break", "continue", "condition"}
+    elsewhere = {"for_tiles", *terminators}  # the entry and the loops write these
+    refused = {"roles", "view"}
+    missing = {
+        name
+        for name, (cls, _) in REGISTRY.items()
+        if "tile" in cls.phases and cls not in STATEMENTS and cls not in EXPRESSIONS
+    }
+    assert missing == elsewhere | refused
+
+
+def test_roles_are_refused_by_name() -> None:
+    body = """
+    roles names=["load", "math"], warps=[1, 1], registers=[0, 0] {
+      yield []
+    } {
+      yield []
+    }
+"""
+    with pytest.raises(LanguageError, match=r"kernel block has roles \(load, math\)"):
+        emit_cpu(parse(kernel(body, f"%x: {ANY.format('f32')}")), "avx2")
