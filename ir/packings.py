@@ -27,10 +27,11 @@ from tilewright.ir.packing import pack_bits, unpack_bits
 class Packing:
     """One device order: `pack` maps codes[N, K] to bytes, `unpack` is its exact inverse.
 
-    `widths` lists the bits that one element may have.
+    `family` is the target family that reads it, `widths` lists the bits that an element may have.
     """
 
     name: str
+    family: str
     widths: tuple[int, ...]
     size: Callable[[int, int, int], int]
     pack: Callable[[Array, int], Array]
@@ -75,11 +76,8 @@ def _unpack_rows16(data: Array, rows: int, columns: int, bits: int) -> Array:
 
 PACKINGS: dict[str, Packing] = {
     "panel16": Packing(
-        "panel16", tuple(range(1, 9)), _panel16_size, _pack_panel16, _unpack_panel16
+        "panel16", "cpu", tuple(range(1, 9)), _panel16_size, _pack_panel16, _unpack_panel16
     ),
-    "rows16": Packing("rows16", (8, 16, 32), _rows16_size, _pack_rows16, _unpack_rows16),
+    "rows16": Packing("rows16", "cpu", (8, 16, 32), _rows16_size, _pack_rows16, _unpack_rows16),
 }
 """All device orders by name."""
-
-FAMILY_PACKING = {"cpu": "panel16"}
-"""Target family → the device order of codes that its kernels read."""

@@ -18,6 +18,7 @@ from tilewright.codegen.cuda import emit_cuda
 from tilewright.codegen.cuda.lines import pin_lines
 from tilewright.codegen.parameters import Parameter, list_parameters
 from tilewright.ir.kernel import Kernel
+from tilewright.ir.packings import PACKINGS
 from tilewright.ir.targets import default_device, find_device, find_target
 from tilewright.passes.order import passes_for
 from tilewright.passes.runner import Context, Trace, run_passes
@@ -126,6 +127,7 @@ def compile_kernel(
         return Compiled(tile, way, program, list_parameters(tile), compile_grid(tile))
     name = way.removeprefix("vm:")
     target = find_target(name)
+    _check_packings(tile, target.family)
     record = find_device(device) if device else default_device(target)
     context = Context(target, record, dict(config or {}))
     trace = Trace()
@@ -144,6 +146,18 @@ def compile_kernel(
     )
     build = _build_cpu if name == "cpu" else _build_cuda
     return build(made, final, context, passed)
+
+
+def _check_packings(tile: Kernel, family: str) -> None:
+    """Raise LaunchError for packed weights that kernels of `family` do not read."""
+    for param in tile.params:
+        packing = getattr(param.type, "packing", None)
+        if packing is not None and PACKINGS[packing].family != family:
+            raise LaunchError(
+                f"argument {param.name} is packed as {packing}, which targets of family {family} "
+                "do not read",
+                f"pass it dense along K, or run on {PACKINGS[packing].family}",
+            )
 
 
 def _build_cpu(made: Compiled, final: Kernel, context: Context, start: float) -> Compiled:

@@ -41,9 +41,25 @@ def region_index(offsets: tuple[Array, ...], shape: tuple[int, ...]) -> tuple[Ar
     return tuple(index)
 
 
-def check_region(tensor: Value, offsets: tuple[Value, ...], shape: tuple[int, ...]) -> None:
-    """One offset and one extent per axis of `tensor`; an offset is a scalar or a 1-D index tile."""
+def check_plain(tensor: Value) -> None:
+    """Packed weights have no elements in memory order: whole tiles are loaded, nothing else."""
+    if tensor_type(tensor).packing is not None:
+        raise TypeMismatch(
+            f"{tensor.name or 'a tensor'} holds packed weights, which are loaded as tiles only",
+            "tw.load a tile of it, or pass the weights dense along K",
+        )
+
+
+def check_region(
+    tensor: Value, offsets: tuple[Value, ...], shape: tuple[int, ...], *, packed: bool = False
+) -> None:
+    """One offset and one extent per axis of `tensor`; an offset is a scalar or a 1-D index tile.
+
+    `packed` says that packed weights are allowed.
+    """
     rank = tensor_type(tensor).rank
+    if not packed:
+        check_plain(tensor)
     if len(offsets) != rank or len(shape) != rank:
         raise ShapeError(
             f"{len(offsets)} offsets and shape {shape} for "
@@ -87,7 +103,7 @@ class Load(Instruction):
         return (Effect("read", self.tensor),)
 
     def check(self) -> None:
-        check_region(self.tensor, self.offsets, self.shape)
+        check_region(self.tensor, self.offsets, self.shape, packed=True)
 
     def meaning(self, tensor: TensorView, offsets: tuple[Array, ...], other: Array | None) -> Array:
         fill = zero_of(tensor.dtype) if other is None else other
@@ -172,6 +188,7 @@ class Scatter(Instruction):
 
 def check_index(tensor: Value, index: tuple[Value, ...]) -> None:
     """One index tile per axis of `tensor`, all of one shape."""
+    check_plain(tensor)
     if len(index) != tensor_type(tensor).rank:
         raise ShapeError(f"{len(index)} indices for a tensor of rank {tensor_type(tensor).rank}")
     if len({shape_of(i) for i in index}) != 1:
@@ -227,6 +244,9 @@ class Rows(Instruction):
     def result(self) -> tuple[Type, ...]:
         source = tensor_type(self.tensor)
         return (replace(source, extents=("any", *source.extents[1:]), aligned=False),)
+
+    def check(self) -> None:
+        check_plain(self.tensor)
 
     def meaning(self, tensor: TensorView, low: Array, high: Array) -> TensorView:
         return TensorView(tensor.values[int(low) : max(int(low), int(high))], tensor.dtype)

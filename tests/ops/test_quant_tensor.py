@@ -10,6 +10,7 @@ from tilewright.ir.packing import unpack_bits
 from tilewright.ir.packings import PACKINGS
 from tilewright.ops.quant import QSpec, dequantize, quantize
 from tilewright.ops.quant.bits import pack_codes, unpack_codes
+from tilewright.ops.quant.forms import FORMS
 
 FORMATS = [
     *(f"u{bits}" for bits in range(1, 9)),
@@ -85,6 +86,12 @@ def test_forms_are_exact_inverses(text, shape):
     wanted = PACKINGS["panel16"].pack(codes, spec.bits)
     assert np.array_equal(device.codes.numpy(), wanted)
     assert torch.equal(dequantize(device), portable.dequantize())
+
+
+def test_every_device_form_is_one_that_its_family_reads():
+    for name, form in FORMS.items():
+        packings = [PACKINGS[p] for p in (form.codes, form.values) if p is not None]
+        assert all(p.family == name == form.family for p in packings)
 
 
 @pytest.mark.parametrize("bits", range(1, 9))
