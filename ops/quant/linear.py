@@ -29,7 +29,8 @@ from tilewright.ops.quant.spec import QSpec
 from tilewright.ops.quant.tensor import PORTABLE, QuantizedTensor
 from tilewright.ops.registry import register
 from tilewright.runtime.errors import LaunchError
-from tilewright.runtime.kernel import KernelFunction, Prepared
+from tilewright.runtime.kernel import KernelFunction
+from tilewright.runtime.plans import Prepared
 from tilewright.runtime.tensors import as_tensor, dtype_of
 
 FLOATS = (torch.float16, torch.bfloat16, torch.float32)
