@@ -31,7 +31,8 @@ from tilewright.passes.layout_anchors import Anchors, Relation, find_anchors
 from tilewright.passes.layout_choices import LANES, Wish, coalesced
 from tilewright.passes.layout_groups import Groups, Order, find_groups, tile_of
 from tilewright.passes.layout_prepare import prepare_layouts
-from tilewright.passes.layout_rewrite import Solution, rewrite_layouts
+from tilewright.passes.layout_rewrite import rewrite_layouts
+from tilewright.passes.layout_wants import Solution
 from tilewright.passes.runner import Context, Pass
 
 DEFAULT_WARPS = 4
