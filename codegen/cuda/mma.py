@@ -12,8 +12,8 @@ from tilewright.codegen.cuda.emitter import Emitter, emits, layout_of
 from tilewright.codegen.cuda.places import coordinate
 from tilewright.codegen.cuda.prelude import add_snippets
 from tilewright.ir.diagnostics import InternalError
-from tilewright.ir.instruction import Instruction
-from tilewright.ir.instructions.control import For
+from tilewright.ir.instruction import Body, Instruction
+from tilewright.ir.instructions.control import For, While
 from tilewright.ir.instructions.matmul import Mma
 from tilewright.ir.kernel import Kernel, use_counts
 from tilewright.ir.targets.record import Atom
@@ -114,17 +114,30 @@ def _accumulator(e: Emitter, item: Mma) -> str:
 
 
 def _is_last_use(e: Emitter, item: Mma) -> bool:
-    """Whether the accumulator is a loop's carried value or a product, read only here."""
-    counts, carried = _uses(e.kernel)
+    """Whether the accumulator is a loop's carried value or a product, read only here, once."""
+    counts, carried, loops = _uses(e.kernel)
     owned = item.acc in carried or isinstance(e.producers.get(item.acc), Mma)
-    return owned and counts[item.acc] == 1
+    return owned and counts[item.acc] == 1 and loops[item.acc] is loops[item.results[0]]
 
 
 @functools.lru_cache(maxsize=8)
-def _uses(kernel: Kernel) -> tuple[dict[Value, int], frozenset[Value]]:
-    loops: list[Instruction] = [item for item in kernel.walk() if isinstance(item, For)]
-    carried = frozenset(arg for loop in loops for arg in loop.nested[0].args[1:])
-    return use_counts(kernel), carried
+def _uses(
+    kernel: Kernel,
+) -> tuple[dict[Value, int], frozenset[Value], dict[Value, Instruction | None]]:
+    """How often values are read, which of them loops carry, and in which loop each is made."""
+    loops = [item for item in kernel.walk() if isinstance(item, For)]
+    carried = frozenset(arg for loop in loops for arg in loop.body.args[1:])
+    return use_counts(kernel), carried, _find_loops(kernel.body, None)
+
+
+def _find_loops(body: Body, loop: Instruction | None) -> dict[Value, Instruction | None]:
+    found = dict.fromkeys(body.args, loop)
+    for item in body.instructions:
+        found |= dict.fromkeys(item.results, loop)
+        inner = item if isinstance(item, (For, While)) else loop
+        for nested in item.nested:
+            found |= _find_loops(nested, inner)
+    return found
 
 
 def _clear_ghosts(e: Emitter, value: Value, dim: int) -> None:
