@@ -116,7 +116,7 @@ def _choose_order(
     for visit in visits:
         strides = emitter.tensors[visit.load.tensor].strides
         for index, stride in zip(visit.index, strides, strict=True):
-            if stride == "1" and index.text[1:].isdigit():
+            if stride == "1" and index.text[0] == "i" and index.text[1:].isdigit():
                 votes[int(index.text[1:])] += 1
     moving = [axis for axis in votes if shape[axis] > 1]
     if not moving:
