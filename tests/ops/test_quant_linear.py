@@ -66,18 +66,23 @@ def test_odd_shapes_and_tail_groups(n, k, group):
     check(quant_linear(x, q), x, q)
 
 
-@pytest.mark.parametrize("isa", ISAS)
+CASES = [
+    ("u4 group=64", 1, torch.bfloat16),
+    ("i4 group=64", 3, torch.float32),
+    ("u3 group=24", 2, torch.bfloat16),
+    ("nf4 group=64", 18, torch.bfloat16),
+    ("f5e2m2 group=32", 18, torch.bfloat16),
+]
+WIDTHS = [(f"u{bits} group=24", 1, torch.float32) for bits in (1, 2, 5, 6, 7, 8)]
+DECODERS = [isa for isa in ("avx512vnni", "avx512", "avx2") if isa in ISAS]
+
+
 @pytest.mark.parametrize(
-    ("text", "m", "dtype"),
-    [
-        ("u4 group=64", 1, torch.bfloat16),
-        ("i4 group=64", 3, torch.float32),
-        ("u3 group=24", 2, torch.bfloat16),
-        ("nf4 group=64", 18, torch.bfloat16),
-        ("f5e2m2 group=32", 18, torch.bfloat16),
-    ],
+    ("isa", "case"),
+    [(i, c) for i in ISAS for c in CASES] + [(i, c) for i in DECODERS for c in WIDTHS],
 )
-def test_every_instruction_set(isa, text, m, dtype, monkeypatch):
+def test_every_instruction_set(isa, case, monkeypatch):
+    text, m, dtype = case
     monkeypatch.setattr(compiling, "best_isa", lambda amx: isa)
     monkeypatch.setitem(WAYS, "cpu", Way(KernelFunction(panel_kernel.function), panel_config))
     x, q = torch.randn(m, 150, dtype=dtype), quantize(torch.randn(43, 150), text)
