@@ -5,7 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 from tilewright.frontend.context import Context
-from tilewright.frontend.operands import is_scalar, narrow_index, static_int, to_index, to_scalar
+from tilewright.frontend.operands import (
+    check_rows_start,
+    is_scalar,
+    narrow_index,
+    static_int,
+    to_index,
+    to_scalar,
+)
 from tilewright.frontend.values import Extents, describe, is_number, is_static, label
 from tilewright.ir.diagnostics import LanguageError, ShapeError, TypeMismatch
 from tilewright.ir.instructions.buffer import At, BufferStore, Part
@@ -169,6 +176,7 @@ def _view_rows(c: Context, view: Value, axis: int, item: slice) -> Value:
             f"a slice of {view.name or 'a tensor'} is along its first axis, with step 1",
             "load a tile of it: tw.load(tensor, offsets, shape)",
         )
+    check_rows_start(view, item.start)
     low = to_index(c, 0 if item.start is None else item.start, "the start of a slice")
     stop = c.extent(view, 0) if item.stop is None else item.stop
     high = to_index(c, stop, "the end of a slice")

@@ -107,6 +107,17 @@ def to_index(c: Context, held: Any, what: str) -> Value:
     return widen_index(c, found, what)
 
 
+def check_rows_start(tensor: Value, low: Any) -> None:
+    """Rows of one element of less than 8 bits start within bytes: only a view from 0 exists."""
+    kind = tensor.type
+    assert isinstance(kind, TensorType)
+    if kind.rank == 1 and kind.dtype.bits < 8 and low not in (None, 0):
+        raise ShapeError(
+            f"a view of {tensor.name or 'a tensor'} of {kind.dtype.name} that starts within a byte",
+            "load at an offset instead, which may be any",
+        )
+
+
 def widen_index(c: Context, value: Value, what: str) -> Value:
     """An integer scalar or tile, cast to the index dtype where that is wider."""
     dtype = element_type(value)

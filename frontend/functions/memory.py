@@ -12,6 +12,7 @@ from tilewright.frontend.handlers import implement
 from tilewright.frontend.operands import (
     Shape,
     broadcast_to,
+    check_rows_start,
     common_shape,
     has_elements,
     is_tile,
@@ -204,6 +205,7 @@ def fit_values(
 @implement(language.rows)
 def _rows(c: Context, tensor: Any, low: Any, high: Any) -> Value:
     source = to_tensor(tensor, "tw.rows views")
+    check_rows_start(source, low)
     first = to_index(c, low, "the first row")
     last = to_index(c, high, "the last row")
     return c.emit(Rows(tensor=source, low=first, high=last), source.name)

@@ -319,6 +319,24 @@ def shape_of_a_tensor(x: tw.Tensor):
 
 
 @broken
+def view_within_a_byte(c: tw.Tensor, n: tw.Scalar):
+    """ShapeError
+    a view of c of nf4 that starts within a byte
+    tw.rows(c, n, 8)
+    load at an offset instead, which may be any"""
+    view = tw.rows(c, n, 8)
+
+
+@broken
+def slice_within_a_byte(c: tw.Tensor):
+    """ShapeError
+    a view of c of nf4 that starts within a byte
+    c[3:]
+    load at an offset instead, which may be any"""
+    view = c[3:]
+
+
+@broken
 def tile_comes_apart(x: tw.Tensor):
     """TypeMismatch
     tile<[4], f32> does not come apart into 2 names

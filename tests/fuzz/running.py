@@ -62,7 +62,7 @@ def make(argument: Argument, rng: np.random.Generator) -> torch.Tensor | PackedT
     name = TORCH_NAMES.get(dtype.name)
     if name is None:
         raw = np.ascontiguousarray(codes)
-        rows = raw.view(np.uint8).reshape(*argument.shape[:-1], -1)
+        rows = raw.view(np.uint8).reshape(*argument.shape[:-1], argument.shape[-1] * raw.itemsize)
         return tw.as_tensor(torch.from_numpy(rows.copy()), dtype, argument.shape)
     signed = {1: "int8", 2: "int16", 4: "int32", 8: "int64"}[codes.itemsize]
     flat = torch.from_numpy(np.ascontiguousarray(codes).view(signed).copy())
