@@ -167,8 +167,7 @@ def _run(
         weights = _weights(FORMS["cuda"], codes, scales, zeros, spec, (n, k))
         launch_linear(x.view(rows, k), weights, bias, out.view(rows, n), spec, family="cuda")
         return out
-    sizes = (x.numel(), codes.numel(), scales.numel(), -1 if zeros is None else zeros.numel())
-    key = (text, n, k, x.dtype, scales.dtype, bias is None, sizes)
+    key = (text, n, k, *map(_describe, (x, codes, scales, zeros, bias)))
     launch = _prepared.get(key)
     if launch is None:
         if len(_prepared) >= PREPARED_LIMIT:
@@ -177,6 +176,13 @@ def _run(
     held = (x, codes, scales, zeros, bias, out)
     launch(*[tensor.data_ptr() for tensor in held if tensor is not None])
     return out
+
+
+def _describe(tensor: torch.Tensor | None) -> Any:
+    """What a launch depends on of one argument."""
+    if tensor is None:
+        return None
+    return (tensor.dtype, tensor.shape, tensor.stride(), tensor.device)
 
 
 PREPARED_LIMIT = 4096
