@@ -17,6 +17,7 @@ from tilewright.ir.instruction import Instruction
 from tilewright.ir.instructions.buffer import (
     Alloc,
     At,
+    Block,
     BufferLoad,
     BufferStore,
     BufferTranspose,
@@ -70,6 +71,17 @@ def emit_part(emitter: Emitter, item: Part) -> None:
     offset = sum(i * s for i, s in zip(item.start, source.strides, strict=True))
     emitter.out.line(f"{source.ctype}* const {name} = {source.name} + {offset};")
     emitter.buffers[item.results[0]] = replace(source, name=name, shape=item.shape)
+
+
+@statement(Block)
+def emit_block(emitter: Emitter, item: Block) -> None:
+    """A pointer into the array."""
+    source, name = emitter.buffers[item.buffer], emitter.names.of(item.results[0])
+    step, axis = item.size * source.strides[item.axis], item.axis
+    pointer = f"{source.name} + {offset_text(emitter, item.index)} * {step}"
+    emitter.out.line(f"{source.ctype}* const {name} = {pointer};")
+    shape = (*source.shape[:axis], item.size, *source.shape[axis + 1 :])
+    emitter.buffers[item.results[0]] = replace(source, name=name, shape=shape)
 
 
 @statement(BufferTranspose)

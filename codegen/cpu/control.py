@@ -11,8 +11,9 @@ from tilewright.codegen.cpu.emitter import Emitter, statement, tile_of
 from tilewright.codegen.cpu.loops import fill_array
 from tilewright.codegen.cpu.matmul import emit_contraction
 from tilewright.codegen.cpu.places import Array
-from tilewright.codegen.cpu.plan import RENAMED, aliased, is_tile, loop_arguments
+from tilewright.codegen.cpu.plan import RENAMED, aliased, is_tile
 from tilewright.codegen.cpu.rows import settle
+from tilewright.codegen.cpu.sharing import loop_arguments
 from tilewright.ir.diagnostics import LanguageError
 from tilewright.ir.instruction import Body, Instruction
 from tilewright.ir.instructions.control import Break, Condition, Continue, For, If, While, Yield

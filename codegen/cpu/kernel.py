@@ -21,6 +21,7 @@ from tilewright.codegen.cpu import (  # noqa: F401  (they fill the tables)
     report,
     scalars,
     scaled,
+    views,
 )
 from tilewright.codegen.cpu.contraction import find_contractions
 from tilewright.codegen.cpu.dtypes import held_type
@@ -28,6 +29,7 @@ from tilewright.codegen.cpu.emitter import Emitter
 from tilewright.codegen.cpu.grid import LAUNCH, write_entry
 from tilewright.codegen.cpu.matmul import group_blocks
 from tilewright.codegen.cpu.plan import make_plan
+from tilewright.codegen.cpu.sharing import share_arrays
 from tilewright.codegen.cpu.source import CppSource, Writer, inline_headers
 from tilewright.codegen.cpu.tensors import declare_tensor, pointer_type
 from tilewright.codegen.parameters import Parameter, list_parameters
@@ -47,6 +49,7 @@ STACK_BYTES = 256 * 1024
 def emit_cpu(kernel: Kernel, isa: str) -> CppSource:
     """C++ for `kernel` (phase `tile`) on instruction set `isa`."""
     plan = make_plan(kernel)
+    share_arrays(plan, kernel.body)
     emitter = Emitter(kernel, plan, lanes=8 if isa == "avx2" else 16)
     emitter.contractions = find_contractions(plan, kernel)
     grid = _find_grid(kernel)

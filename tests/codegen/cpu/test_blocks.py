@@ -10,6 +10,8 @@ from tilewright.codegen.cpu import emit_cpu
 from tilewright.codegen.cpu.emitter import EXPRESSIONS, STATEMENTS
 from tilewright.ir.diagnostics import LanguageError
 from tilewright.ir.instruction import REGISTRY
+from tilewright.ir.layout import make
+from tilewright.ir.types import parse_dtype
 from tilewright.tests.codegen.cpu.harness import ISAS, check_equal, memory, output, parse, run_cpu
 
 HEAD = """
@@ -316,14 +318,15 @@ def test_buffers_are_local_and_copies_complete(isa: str) -> None:
     buffer.store %b, %u
     %turned: buffer<[16, 8], f16> = buffer.transpose %b, axes=[1, 0]
     %part: buffer<[4, 8], f16> = buffer.part %turned, start=[2, 0], shape=[4, 8]
-    %v: tile<[4, 8], f16> = buffer.load %part
+    %half: buffer<[4, 4], f16> = buffer.block %part, %one, axis=1, size=4
+    %v: tile<[4, 4], f16> = buffer.load %half
     store %y, [%zero, %zero], %v
     %done: token = copy.out %b, %z, [%zero, %zero]
     wait [%done], []
 """
     f = ANY.format("f16")
     x = np.random.default_rng().standard_normal((7, 13)).astype(np.float16)
-    args = [memory(x, "f16"), output((4, 8), "f16"), output((6, 20), "f16")]
+    args = [memory(x, "f16"), output((4, 4), "f16"), output((6, 20), "f16")]
     check_equal(kernel(body, f"%x: {f}, %y: {f}, %z: {f}"), args, isa)
 
 
@@ -393,7 +396,7 @@ def test_packed_rows_are_readable_as_bytes(isa: str) -> None:
 def test_every_instruction_of_a_tile_kernel_has_code_or_is_refused_by_name() -> None:
     terminators = {"yield", "break", "continue", "condition"}
     elsewhere = {"for_tiles", *terminators}  # the entry and the loops write these
-    refused = {"roles", "view"}
+    refused = {"roles"}
     missing = {
         name
         for name, (cls, _) in REGISTRY.items()
@@ -412,3 +415,25 @@ def test_roles_are_refused_by_name() -> None:
 """
     with pytest.raises(LanguageError, match=r"kernel block has roles \(load, math\)"):
         emit_cpu(parse(kernel(body, f"%x: {ANY.format('f32')}")), "avx2")
+
+
+@pytest.mark.parametrize("isa", ISAS)
+@pytest.mark.parametrize(
+    ("have", "want"), [("u8", "u4"), ("i32", "f16"), ("u4", "u8"), ("u6", "u3")]
+)
+def test_a_view_keeps_the_bits_of_every_lane(isa: str, have: str, want: str) -> None:
+    bits, wanted = parse_dtype(have).bits, parse_dtype(want).bits
+    columns = 8 * bits // wanted
+    # The operand's registers are read column pairs first: view must follow the layout, not memory.
+    source = make((4, 8), [[(4, 1, "lane")], [(2, 1, "reg"), (4, 2, "reg")]])
+    result = make((4, columns), [[(4, 1, "lane")], [(columns, 1, "reg")]])
+    body = f"""
+    %t: tile<[4, 8], {have}, #0> = load %x, [%zero, %zero], shape=[4, 8]
+    %v: tile<[4, {columns}], {want}, #1> = view %t, dtype={want}, layout=#1
+    store %y, [%zero, %zero], %v
+"""
+    text = f"layout #0 = {source}\nlayout #1 = {result}" + kernel(
+        body, f"%x: {ANY.format(have)}, %y: {ANY.format(want)}"
+    )
+    x = np.random.default_rng().integers(0, 16, (4, 8)) * (2**10 + 1 if have == "i32" else 1)
+    check_equal(text, [memory(x, have), output((4, columns), want)], isa)

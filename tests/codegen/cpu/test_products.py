@@ -194,3 +194,16 @@ def test_an_accumulator_that_is_used_again_is_not_overwritten(isa: str) -> None:
     )
     a, b = operands(np.random.default_rng(), (False, True), (11, 20, 21))
     check_equal(text, [memory(a, "f32"), memory(b, "f32"), output((11, 20), "f32")], isa)
+
+
+@pytest.mark.parametrize("isa", ISAS)
+def test_panels_of_an_earlier_launch_are_forgotten(isa: str) -> None:
+    text = matmul("f32", "f32", (16, 32, 8))
+    rng = np.random.default_rng()
+    a, b = operands(rng, (False, True), (33, 65, 20))
+    left, right, out = memory(a, "f32"), memory(b, "f32"), output((33, 65), "f32")
+    for _ in range(3):
+        assert run_cpu(text, [left, right, out], isa) is None
+        np.testing.assert_array_equal(out.values(), left.values() @ right.values().T)
+        left.codes[...] = left.dtype.encode(rng.integers(-3, 4, (33, 20)))
+        right.codes[...] = right.dtype.encode(rng.integers(-3, 4, (65, 20)))
