@@ -53,6 +53,7 @@ class Gang:
         self._symbols: dict[Symbol, Array] = {}
         self.frames: dict[tuple[int, int], Frame] = {}
         self.clock = 0
+        self.polled = False  # a strong load or atomic ran since the scheduler last looked
         self.events = 0  # stores and atomics that may release a spinning lane
         self.first_block = 0
         self._make_memories()

@@ -28,7 +28,8 @@ from tilewright.runtime.vm.tensor_map import SIZE, TensorMap
 CHECKS = ("all", "off", "late", "early")
 FUNCTIONS = 0x0F00_0000_0000  # function addresses: not memory
 GANG_LANES = 2048
-SPIN_LANES = 16384
+SPIN_LANES = 8192  # where blocks may wait for each other; raised when they turn out to
+MOST_LANES = 1 << 17
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,24 +105,32 @@ def run(
     if checks not in CHECKS:
         raise ValueError(f"checks={checks!r}; choose one of {', '.join(CHECKS)}")
     program = link(parse(ptx), entry)
-    launch = Launch(
-        program,
-        _triple(grid, "grid"),
-        _triple(block, "block"),
-        _triple(cluster, "cluster"),
-        shared,
-        seed,
-        checks,
-    )
-    launch.rng = np.random.default_rng(seed)
-    _check_shape(launch)
-    _place_variables(launch)
-    hosts = _place_arguments(launch, list(args))
-    launch.spins, launch.interleaves = _find_spins(program)
-    with np.errstate(all="ignore"):
-        report = _execute(launch)
-    _copy_back(launch, hosts)
-    return report
+    shape = _triple(grid, "grid"), _triple(block, "block"), _triple(cluster, "cluster")
+    lanes = GANG_LANES
+    while True:
+        launch = Launch(program, *shape, shared, seed, checks)
+        launch.rng = np.random.default_rng(seed)
+        _check_shape(launch)
+        _place_variables(launch)
+        hosts = _place_arguments(launch, list(args))
+        launch.spins, launch.interleaves = _find_spins(program)
+        lanes = max(lanes, SPIN_LANES) if launch.interleaves else lanes
+        try:
+            with np.errstate(all="ignore"):
+                report = _execute(launch, lanes)
+        except Fault as fault:
+            # Blocks may wait for blocks that had no place beside them: then more run together.
+            total = int(np.prod(launch.grid)) * int(np.prod(launch.block))
+            if (
+                fault.kind != "deadlock"
+                or not launch.interleaves
+                or lanes >= min(total, MOST_LANES)
+            ):
+                raise
+            lanes *= 4
+            continue
+        _copy_back(launch, hosts)
+        return report
 
 
 def _triple(value: tuple[int, ...] | int, name: str) -> tuple[int, int, int]:
@@ -370,12 +379,11 @@ def _copy_back(launch: Launch, hosts: list[Host]) -> None:
 # -- execution ---------------------------------------------------------------------------------
 
 
-def _execute(launch: Launch) -> Report:
+def _execute(launch: Launch, most: int) -> Report:
     blocks = int(np.prod(launch.grid))
     lanes = (int(np.prod(launch.block)) + 31) // 32 * 32
     cluster = int(np.prod(launch.cluster))
-    limit = SPIN_LANES if launch.interleaves else GANG_LANES
-    together = max(limit // (lanes * cluster), 1) * cluster
+    together = max(most // (lanes * cluster), 1) * cluster
     report = Report(launch)
     gangs: dict[int, tuple[Gang, Scheduler]] = {}
     try:

@@ -21,7 +21,7 @@ from tilewright.runtime.vm.waiting import Wait
 
 SPIN_LIMIT = 16
 LOOP_LIMIT = 20_000
-IDLE_LIMIT = 100_000  # turns without anything but spinning before the kernel counts as hung
+IDLE_LIMIT = 8  # turns per ready cohort in which all only polled and nothing changed: a hang
 
 
 class Scheduler:
@@ -35,6 +35,7 @@ class Scheduler:
         self.barriers: dict[Any, Any] = {}
         self.steps = 0
         self.progress = 0  # counts events that may release a spinning cohort
+        self.idle, self.seen = 0, 0  # idle turns, and the events seen at the last one
         self.parked_at = -1  # the progress seen when everything was parked last
         self.limit = SPIN_LIMIT if gang.launch.spins else LOOP_LIMIT
 
@@ -49,15 +50,26 @@ class Scheduler:
         ]
         self.parked = []
         while self.ready:
-            self.execute(self.pick())
-            if not gang.mbarriers.failed:
-                gang.mbarriers.idle = 0
-            gang.mbarriers.failed = False
+            cohort = self.pick()
+            self.execute(cohort)
+            self.watch(cohort)
             if not self.ready and self.parked:
                 self.unpark()
         if self.alive.any():
             self.report_deadlock()
         gang.transfers.flush()
+
+    def watch(self, cohort: Cohort) -> None:
+        """Finds hangs: turns in which cohorts only poll memory that nobody changes any more."""
+        gang = self.gang
+        if not gang.mbarriers.failed:
+            gang.mbarriers.idle = 0
+        now = self.progress + gang.events
+        polled = gang.polled or gang.mbarriers.failed
+        self.idle = self.idle + 1 if polled and now == self.seen else 0
+        self.seen, gang.polled, gang.mbarriers.failed = now, False, False
+        if self.idle > IDLE_LIMIT * (len(self.ready) + 4) and not gang.transfers.pending:
+            self.report_hang(cohort)
 
     # -- cohorts -----------------------------------------------------------------------------
 
@@ -98,6 +110,10 @@ class Scheduler:
                 return
             if cohort.frame.blocks is not code:
                 code = cohort.frame.blocks
+            if cohort.spins > self.limit:
+                cohort.turn, cohort.spins = cohort.turn + 1, 0
+                self.ready.append(cohort)
+                return
             if self.ready and self.gives_way(cohort):
                 self.ready.append(cohort)
                 return
@@ -151,11 +167,6 @@ class Scheduler:
 
     def gives_way(self, cohort: Cohort) -> bool:
         """Whether another ready cohort goes before this one, or meets it here."""
-        if cohort.spins > self.limit:
-            cohort.turn += 1
-            cohort.spins = 0
-            if cohort.turn > self.progress + IDLE_LIMIT:
-                self.report_hang(cohort)
         key = cohort.key
         return any(other.key <= key or other.pc == cohort.pc for other in self.ready)
 

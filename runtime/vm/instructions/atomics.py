@@ -109,7 +109,8 @@ def _bind(ins: Instruction, frame: Frame) -> Any:
     gang = frame.gang
 
     def step(mask: Array | None) -> None:
-        gang.events += 1
+        gang.polled = True
+        gang.events += operation != "cas"
         for part in parts(mask):
             if check is not None:
                 check(part.space, part.offsets, part.mask)
@@ -117,6 +118,8 @@ def _bind(ins: Instruction, frame: Frame) -> Any:
             units = (part.offsets if part.mask is None else part.offsets[part.mask]) // size
             chosen = values if part.mask is None else [v[part.mask] for v in values]
             old = apply(view, units, chosen, combine, at)
+            if operation == "cas" and old is not None:
+                gang.events += bool((old == chosen[0]).any())
             if put is not None and old is not None:
                 put(old.view(UNITS[size]), part.mask)
 

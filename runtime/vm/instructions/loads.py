@@ -48,7 +48,23 @@ def _load(ins: Instruction, frame: Frame) -> Any:
         return _load_constant(frame, items, kind, constant)
     size = BITS[kind] // 8 * len(items)
     put = bind_put(frame, items, kind)
-    return _gather(ins, frame, address, size, put)
+    step = _gather(ins, frame, address, size, put)
+    return (
+        _polling(frame, step)
+        if {"volatile", "relaxed", "acquire", "mmio"} & set(ins.mods)
+        else step
+    )
+
+
+def _polling(frame: Frame, step: Any) -> Any:
+    """A load that a lane may spin on: the scheduler wants to know that it ran."""
+    gang = frame.gang
+
+    def polling(mask: Array | None) -> None:
+        gang.polled = True
+        step(mask)
+
+    return polling
 
 
 def _entry_parameter(frame: Frame, address: Address, space: str) -> int | None:
