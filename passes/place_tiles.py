@@ -33,28 +33,38 @@ from tilewright.ir.instructions.scalar import Const
 from tilewright.ir.instructions.shape import Convert
 from tilewright.ir.instructions.sync import Commit, Wait
 from tilewright.ir.kernel import Builder, Environment, Kernel, definitions, substitute
+from tilewright.ir.layout import Layout
 from tilewright.ir.targets.record import Target
-from tilewright.ir.values import ScalarType, TensorType, Value, tensor_type, tile_type
+from tilewright.ir.values import (
+    ScalarType,
+    TensorType,
+    Value,
+    shape_of,
+    tensor_type,
+    tile_type,
+)
 from tilewright.passes.exchange import expand_converts
 from tilewright.passes.facts import Facts, find_facts
 from tilewright.passes.runner import Context, Pass
 from tilewright.passes.slice_products import slice_products
 from tilewright.passes.staging import choose_memory, choose_width, fast_axis
-from tilewright.passes.users import ends_in_product, find_users
+from tilewright.passes.users import Users, ends_in_product, find_product, find_users
+from tilewright.passes.warp_grid import block_step
 from tilewright.passes.wide_stores import widen_stores
 
 
 def place_tiles(kernel: Kernel, context: Context) -> Kernel:
     """`kernel` with its operands staged, its products cut into steps, its converts expanded."""
-    stage = _Stage(context.target, find_facts(kernel), _find_staged(kernel), definitions(kernel))
+    users = find_users(kernel)
+    stage = _Stage(context.target, find_facts(kernel), _find_staged(kernel, users), users)
     body = stage.body(kernel.body, {})
     staged = dataclasses.replace(kernel, body=body)
     return expand_converts(widen_stores(slice_products(staged, context.target)))
 
 
-def _find_staged(kernel: Kernel) -> dict[Value, Value]:
+def _find_staged(kernel: Kernel, users: Users) -> dict[Value, Value]:
     """[stage] results of loads that become buffers → the value as which the buffer is read."""
-    users, defined = find_users(kernel), definitions(kernel)
+    defined = definitions(kernel)
     found: dict[Value, Value] = {}
     for item in kernel.walk():
         if (
@@ -89,7 +99,7 @@ class _Stage:
     target: Target
     facts: Facts
     staged: dict[Value, Value]
-    defined: dict[Value, Instruction]
+    users: Users
     pending: list[tuple[Value, Value, Value]] = field(default_factory=list)
     """(token, buffer, what to read it as) of copies that nothing has waited for."""
 
@@ -131,7 +141,8 @@ class _Stage:
         assert kind.layout is not None
         axis = fast_axis(tensor_type(item.tensor))
         matrices = self.target.has("ldmatrix")
-        memory = choose_memory(kind.layout.with_bits(kind.dtype.bits), axis, matrices)
+        registers = kind.layout.with_bits(kind.dtype.bits)
+        memory = choose_memory(registers, axis, matrices, self._blocks(result, registers))
         width = choose_width(item, memory.shape[axis], self.facts)
         path = "cp_async" if width >= 4 and self.target.has("cp_async") else "plain"
         name = result.name or "x"
@@ -149,6 +160,17 @@ class _Stage:
             )
         )
         self.pending.append((token, buffer, result))
+
+    def _blocks(self, value: Value, registers: Layout) -> tuple[int, int] | None:
+        """[step] the dimension k and the size of the blocks in which a product takes a tile."""
+        found = find_product(value, self.users)
+        if found is None:
+            return None
+        product, dim = found
+        if product.atom is None or registers.shape[dim] != shape_of(value)[dim]:
+            return None
+        size = block_step(self.target.find_atom(product.atom), registers.shape[dim])
+        return None if size is None else (dim, size)
 
     def _flush(self, builder: Builder) -> None:
         """Wait for the pending copies and read their buffers."""

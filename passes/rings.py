@@ -20,6 +20,16 @@ def buffer_alignment(layout: Layout) -> int:
     return max(16 if buffer_bytes(layout) < ALIGNMENT else ALIGNMENT, period)
 
 
+def stack_layout(block: Layout, dim: int, count: int) -> Layout:
+    """`count` blocks, each laid out as `block` and a whole period apart, along dimension `dim`."""
+    unit = buffer_alignment(block)
+    size = -(-buffer_bytes(block) // unit) * unit * 8 // block.bits
+    piece = Piece(count, size, "addr")
+    return block.replace(
+        dims=[(piece, *dim_) if d == dim else dim_ for d, dim_ in enumerate(block.dims)]
+    )
+
+
 def ring_layout(stage: Layout, stages: int) -> Layout:
     """The layout of `stages` slots, each laid out as `stage`."""
     unit = max(ALIGNMENT, buffer_alignment(stage))

@@ -13,17 +13,20 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from tilewright.ir.instruction import Instruction
-from tilewright.ir.instructions.buffer import BufferLoad, Part
+from tilewright.ir.instructions.buffer import Block, BufferLoad, Part
+from tilewright.ir.instructions.control import For, Yield
 from tilewright.ir.instructions.elementwise import Cast, Unary
 from tilewright.ir.instructions.matmul import Mma
+from tilewright.ir.instructions.scalar import Const
 from tilewright.ir.instructions.shape import Transpose
 from tilewright.ir.kernel import Builder, Kernel, definitions, rebuild, use_counts
 from tilewright.ir.layout import Layout
 from tilewright.ir.targets.fragments import fragment_layouts, product_layouts
 from tilewright.ir.targets.record import Target
+from tilewright.ir.types import i32
 from tilewright.ir.values import BufferType, TileType, Value, buffer_type, element_type, shape_of
 from tilewright.passes.typed import place
-from tilewright.passes.warp_grid import operand_step
+from tilewright.passes.warp_grid import block_step, operand_step
 
 
 @dataclass(frozen=True)
@@ -88,25 +91,71 @@ def _only_here(item: Mma, chains: Sequence[_Chain], counts: dict[Value, int]) ->
 
 
 def _cut(item: Mma, chains: tuple[_Chain, _Chain], target: Target, builder: Builder) -> Value:
+    """[step] all steps in a row; or, in a loop over blocks, those of one block."""
+    assert item.atom is not None
+    atom = target.find_atom(item.atom)
+    extent = shape_of(item.x)[1]
+    buffers = (chains[0].load.buffer, chains[1].load.buffer)
+    size = block_step(atom, extent)
+    if size is None or not all(
+        _has_blocks(buffer, chain.axis, size) for buffer, chain in zip(buffers, chains, strict=True)
+    ):
+        return _cut_steps(item, chains, target, buffers, item.acc, extent, builder)
+    low, high, step = (builder.value(Const(value=n, dtype=i32)) for n in (0, extent // size, 1))
+    index = Value(low.type, "block")
+    acc = Value(item.acc.type, item.acc.name)
+    inner = Builder(location=builder.location)
+    blocks = [
+        inner.value(Block(buffer=buffer, index=index, axis=chain.axis, size=size))
+        for buffer, chain in zip(buffers, chains, strict=True)
+    ]
+    sums = _cut_steps(item, chains, target, (blocks[0], blocks[1]), acc, size, inner)
+    inner.add(Yield(values=(sums,)))
+    loop = For(low=low, high=high, step=step, init=(item.acc,), body=inner.body((index, acc)))
+    return builder.value(loop, item.results[0].name)
+
+
+def _has_blocks(buffer: Value, axis: int, size: int) -> bool:
+    """Whether blocks of `size` along `axis` are equal but for a whole period of the swizzle."""
+    layout = buffer_type(buffer).layout
+    assert layout is not None
+    if layout.shape[axis] != shape_of(buffer)[axis]:
+        return False
+    first = layout.dims[axis][0]
+    blocks = layout.shape[axis] // size
+    apart = first.stride * (first.extent // blocks) * layout.bits // 8
+    period = 1 if layout.swizzle is None else layout.swizzle.period
+    return first.extent % blocks == 0 and apart % period == 0
+
+
+def _cut_steps(
+    item: Mma,
+    chains: tuple[_Chain, _Chain],
+    target: Target,
+    buffers: tuple[Value, Value],
+    acc: Value,
+    extent: int,
+    builder: Builder,
+) -> Value:
+    """One product per step of [0, extent) along k of `buffers`."""
     assert item.atom is not None and item.warp_grid is not None
     atom = target.find_atom(item.atom)
     step = -(-operand_step(atom) // atom.shape[2]) * atom.shape[2]
-    whole = product_layouts(item, target)
-    m, n = whole.acc.shape
-    extent = shape_of(item.x)[1]
-    acc = item.acc
+    m, n = product_layouts(item, target).acc.shape
     for start in range(0, extent, step):
         size = min(step, extent - start)
         padded = -(-size // atom.shape[2]) * atom.shape[2]
         parts = fragment_layouts(atom, (m, n, padded), item.warp_grid)
-        x = _read(chains[0], start, size, parts.x, builder)
-        y = _read(chains[1], start, size, parts.y, builder)
+        x = _read(chains[0], buffers[0], start, size, parts.x, builder)
+        y = _read(chains[1], buffers[1], start, size, parts.y, builder)
         made = dataclasses.replace(item, x=x, y=y, acc=acc)
         acc = place(builder, made, item.results[0].type, item.results[0].name)
     return acc
 
 
-def _read(chain: _Chain, start: int, size: int, layout: Layout, builder: Builder) -> Value:
+def _read(
+    chain: _Chain, source: Value, start: int, size: int, layout: Layout, builder: Builder
+) -> Value:
     """The part [start, start + size) along k, laid out as `layout` at the end of the chain."""
     layouts = [layout]
     for done in reversed(chain.steps):
@@ -115,14 +164,14 @@ def _read(chain: _Chain, start: int, size: int, layout: Layout, builder: Builder
             layouts.insert(0, before.permute(*(done.axes.index(d) for d in range(before.rank))))
         else:
             layouts.insert(0, before.with_bits(max(8, element_type(done.operand).bits)))
-    buffer = buffer_type(chain.load.buffer)
+    buffer = buffer_type(source)
     assert buffer.layout is not None
     corner = tuple(start if d == chain.axis else 0 for d in range(len(buffer.shape)))
     shape = tuple(size if d == chain.axis else n for d, n in enumerate(buffer.shape))
     memory = buffer.layout.slice(corner, layouts[0].shape)
     value = place(
         builder,
-        Part(buffer=chain.load.buffer, start=corner, shape=shape),
+        Part(buffer=source, start=corner, shape=shape),
         BufferType(shape, buffer.dtype, memory),
     )
     name = chain.load.results[0].name

@@ -20,6 +20,7 @@ from tilewright.ir.targets.shared_access import plan_shared_access
 from tilewright.ir.values import TensorType, tensor_type
 from tilewright.passes.access_widths import find_width
 from tilewright.passes.facts import Facts
+from tilewright.passes.rings import stack_layout
 
 SAMPLE = 96
 """Requests of each kind that the search for a swizzle looks at: patterns repeat long before."""
@@ -31,8 +32,19 @@ def fast_axis(kind: TensorType) -> int:
 
 
 @functools.cache
-def choose_memory(registers: Layout, axis: int, matrices: bool) -> Layout:
-    """The buffer for a tile that is copied along `axis` and read as `registers`."""
+def choose_memory(
+    registers: Layout, axis: int, matrices: bool, blocks: tuple[int, int] | None = None
+) -> Layout:
+    """The buffer for a tile that is copied along `axis` and read as `registers`.
+
+    `blocks` (dimension, size) puts blocks along a dimension behind each other.
+    """
+    if blocks is not None:
+        dim, size = blocks
+        shape = tuple(size if d == dim else n for d, n in enumerate(registers.shape))
+        part = registers.slice((0,) * registers.rank, shape)
+        inner = choose_memory(part, axis, matrices)
+        return stack_layout(inner, dim, registers.shape[dim] // size)
     order = (*(d for d in range(registers.rank) if d != axis), axis)
     plain = ordered(registers.shape, order, "addr", bits=registers.bits)
     plan = plan_shared_access(registers, plain, matrices=matrices)

@@ -7,7 +7,7 @@ from tilewright.ir.instructions.elementwise import Binary, Cast, Compare, Fma, S
 from tilewright.ir.instructions.matmul import Mma
 from tilewright.ir.instructions.shape import Convert, Transpose, View
 from tilewright.ir.kernel import Kernel
-from tilewright.ir.values import Value
+from tilewright.ir.values import Value, shape_of
 
 Users = dict[Value, list[Instruction]]
 CHAIN = (Transpose, Cast, Unary, Binary, Compare, Select, Fma, Convert, View)
@@ -33,6 +33,21 @@ def is_operand(user: Instruction, value: Value, users: Users) -> bool:
     if isinstance(user, Mma):
         return value in (user.x, user.y)
     return isinstance(user, CHAIN) and ends_in_product(user.results[0], users)
+
+
+def find_product(value: Value, users: Users) -> tuple[Mma, int] | None:
+    """The one product that a tile alone goes into, and which of the tile's axes is its k."""
+    places = list(range(len(shape_of(value))))  # axis of the operand → axis of the tile
+    while len(found := users.get(value, [])) == 1:
+        (user,) = found
+        if isinstance(user, Mma) and len(places) == 2 and value is not user.acc:
+            return user, places[1 if value is user.x else 0]
+        if isinstance(user, Transpose):
+            places = [places[a] for a in user.axes]
+        elif not isinstance(user, (Cast, Unary)):
+            return None
+        value = user.results[0]
+    return None
 
 
 def feeds_rows(product: Mma, users: Users) -> bool:

@@ -44,6 +44,17 @@ def operand_step(atom: Atom) -> int:
     return max(1, 128 // atom.operand.bits)  # 16-byte reads along k
 
 
+def block_step(atom: Atom, depth: int) -> int | None:
+    """Elements of k that one turn of a loop over blocks multiplies; None: steps stand in a row.
+
+    On the lanes a step is hundreds of instructions: more than a few in a row outgrow the
+    instruction cache, and compile slowly.
+    """
+    block = 64 * 8 // atom.operand.bits
+    fits = atom.name.startswith("simt") and depth % block == 0 and depth > block
+    return block if fits else None
+
+
 def _best(atom: Atom, shape: tuple[int, int, int], warps: int) -> tuple[float, tuple[int, int]]:
     grids = [(rows, warps // rows) for rows in range(1, warps + 1) if warps % rows == 0]
     return min((_cost(atom, shape, grid), grid) for grid in grids)

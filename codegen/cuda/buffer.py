@@ -20,6 +20,7 @@ from tilewright.codegen.cuda.shared import emit_addresses, whole_block
 from tilewright.ir.instructions.buffer import (
     Alloc,
     At,
+    Block,
     BufferLoad,
     BufferStore,
     BufferTranspose,
@@ -88,6 +89,20 @@ def emit_at(item: At, e: Emitter) -> None:
     ]
     name = e.fresh(item.results[0].name or "slot")
     e.line(f"const unsigned {name} = {sum_of((e.name(item.buffer), *terms))};")
+    e.alias(item.results[0], name)
+
+
+@emits(Block)
+def emit_block(item: Block, e: Emitter) -> None:
+    """Blocks of one buffer are whole periods of its swizzle apart (`passes.staging`)."""
+    e.comment(item)
+    memory = memory_of(item.buffer)
+    corner = [item.size if d == item.axis else 0 for d in range(memory.rank)]
+    plain = memory.swizzled(0, 0, 0)
+    stride = int(plain.address(*corner) - plain.start("addr")) * memory.bits // 8
+    name = e.fresh(item.results[0].name or "block")
+    start = f"{e.name(item.index)} * {stride}"
+    e.line(f"const unsigned {name} = {sum_of((e.name(item.buffer), start))};")
     e.alias(item.results[0], name)
 
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from math import prod
+from typing import NamedTuple
 
 import numpy as np
 
@@ -57,6 +58,14 @@ UNROLL = {"cp_async": 1, "plain": 8}
 """How many accesses of the checked path run at once: plain ones wait for their data."""
 
 
+class _Digit(NamedTuple):
+    """One digit of an access's number: `extent` values that move along `dim` by `weight`."""
+
+    dim: int
+    extent: int
+    weight: int
+
+
 @dataclass(frozen=True)
 class _Plan:
     """Accesses of one copy, in all and per lane, and where each begins in the tile."""
@@ -65,8 +74,7 @@ class _Plan:
     vector: int
     width: int
     axis: int
-    order: tuple[int, ...]
-    extents: tuple[int, ...]
+    digits: tuple[_Digit, ...]
     total: int
     threads: int
     memory: Layout
@@ -114,10 +122,22 @@ def _plan(e: Emitter, item: Copy) -> _Plan:
     width = size if item.path == "plain" else max(size, item.width or size)
     vector = width // size
     axis = tensor_type(item.tensor).fast_axis
-    order = (*(d for d in range(memory.rank) if d != axis), axis)
-    extents = tuple(memory.shape[d] // (vector if d == axis else 1) for d in order)
-    threads = e.warps * LANES
-    return _Plan(item, vector, width, axis, order, extents, prod(extents), threads, memory)
+    digits = _digits(memory, axis, vector)
+    total = prod(part.extent for part in digits)
+    return _Plan(item, vector, width, axis, digits, total, e.warps * LANES, memory)
+
+
+def _digits(memory: Layout, axis: int, vector: int) -> tuple[_Digit, ...]:
+    """The digits of an access's number, outermost first: neighbours are neighbours in memory.
+
+    Where the buffer keeps blocks along the fast axis, a whole block comes before the next one.
+    """
+    run = memory.dims[axis][-1].extent if memory.dims[axis] else 1
+    if run % vector:
+        run = memory.shape[axis]
+    others = (_Digit(d, n, 1) for d, n in enumerate(memory.shape) if d != axis)
+    outer = _Digit(axis, memory.shape[axis] // run, run)
+    return (outer, *others, _Digit(axis, run // vector, vector))
 
 
 def _is_whole(e: Emitter, plan: _Plan) -> str:
@@ -138,9 +158,11 @@ def _whole_places(e: Emitter, plan: _Plan) -> list[tuple[Ints, ...]] | None:
     thread = np.arange(plan.threads).reshape(e.warps, LANES)
     found: list[tuple[Ints, ...]] = []
     for start in range(0, plan.total, plan.threads):
-        by_axis = dict(zip(plan.order, np.unravel_index(start + thread, plan.extents), strict=True))
-        by_axis[plan.axis] = by_axis[plan.axis] * plan.vector
-        found.append(tuple(np.asarray(by_axis[d], np.int64) for d in range(plan.memory.rank)))
+        values = np.unravel_index(start + thread, [part.extent for part in plan.digits])
+        place = [np.zeros(thread.shape, np.int64) for _ in plan.shape]
+        for part, value in zip(plan.digits, values, strict=True):
+            place[part.dim] = place[part.dim] + value * part.weight
+        found.append(tuple(place))
     steps = (a - b for places in found for a, b in zip(places, found[0], strict=True))
     regular = all((step == step[0, 0]).all() for step in steps)
     printable = all(thread_expression(place) is not None for place in found[0])
@@ -220,10 +242,13 @@ def _emit_access(e: Emitter, plan: _Plan, number: str) -> None:
 
 def _place(plan: _Plan, dim: int, number: str) -> str:
     """The coordinate in the tile of an access, from its number."""
-    position = plan.order.index(dim)
-    below = prod(plan.extents[position + 1 :])
-    unit = plan.vector if dim == plan.axis else 1
-    return digit(number, plan.total, below, plan.extents[position], unit)
+    terms = []
+    below = plan.total
+    for part in plan.digits:
+        below //= part.extent
+        if part.dim == dim:
+            terms.append(digit(number, plan.total, below, part.extent, part.weight))
+    return sum_of(terms)
 
 
 def _address(e: Emitter, plan: _Plan, places: list[str]) -> str:

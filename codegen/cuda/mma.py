@@ -131,9 +131,9 @@ def _uses(
 
 
 def _find_loops(body: Body, loop: Instruction | None) -> dict[Value, Instruction | None]:
-    found = dict.fromkeys(body.args, loop)
+    found: dict[Value, Instruction | None] = dict.fromkeys(body.args, loop)
     for item in body.instructions:
-        found |= dict.fromkeys(item.results, loop)
+        found.update((result, loop) for result in item.results)
         inner = item if isinstance(item, (For, While)) else loop
         for nested in item.nested:
             found |= _find_loops(nested, inner)

@@ -116,6 +116,37 @@ class Part(Instruction):
         )
 
 
+@instruction("buffer.block", phases=ANY)
+class Block(Instruction):
+    """buffer[.., index * size : (index + 1) * size, ..] along `axis`; it aliases."""
+
+    buffer: Value = operand()
+    index: Value = operand()
+    axis: int = attribute()
+    size: int = attribute()
+
+    def check(self) -> None:
+        have = buffer_type(self.buffer).shape
+        if not 0 <= self.axis < len(have) or have[self.axis] % self.size:
+            raise ShapeError(f"blocks of {self.size} along axis {self.axis} of a buffer {have}")
+
+    def result(self) -> tuple[Type, ...]:
+        kind = buffer_type(self.buffer)
+        shape = _resized(kind.shape, self.axis, self.size)
+        layout = kind.layout
+        if layout is not None:  # it may be larger than the buffer
+            layout = layout.slice((0,) * len(shape), _resized(layout.shape, self.axis, self.size))
+        return (BufferType(shape, kind.dtype, layout),)
+
+    def meaning(self, buffer: BufferView, index: Array) -> BufferView:
+        start = int(index) * self.size
+        return buffer.at((*(slice(None),) * self.axis, slice(start, start + self.size)))
+
+
+def _resized(shape: tuple[int, ...], axis: int, size: int) -> tuple[int, ...]:
+    return (*shape[:axis], size, *shape[axis + 1 :])
+
+
 @instruction("buffer.transpose", phases=ANY)
 class BufferTranspose(Instruction):
     """`buffer` with its axes permuted; it aliases."""

@@ -90,6 +90,7 @@ bounds=[true, false], vector=4
   %q: buffer<[8, 4], f32, #3> = buffer shape=[8, 4], dtype=f32, layout=#3, offset=1024
   %1: buffer<[8, 4], f32> = buffer.at %s, [%i]
   %2: buffer<[4, 2], f32, #5> = buffer.part %q, start=[4, 2], shape=[4, 2]
+  %9: buffer<[2, 4], f32> = buffer.block %1, %i, axis=0, size=2
   %3: buffer<[4, 8], f32> = buffer.transpose %1, axes=[1, 0]
   %4: tile<[4, 2], f32> = buffer.load %2
   buffer.store %q, %x

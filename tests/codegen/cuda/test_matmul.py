@@ -13,6 +13,7 @@ import pytest
 from tilewright.codegen.cuda import CudaSource, emit_cuda
 from tilewright.codegen.parameters import list_parameters
 from tilewright.ir.instruction import Body, Instruction
+from tilewright.ir.instructions.control import For
 from tilewright.ir.instructions.sync import Sync, Wait
 from tilewright.ir.kernel import Kernel
 from tilewright.ir.targets import CUDA_TARGETS, default_device
@@ -36,6 +37,14 @@ TYPES: dict[str, dict[str, Any]] = {
     "f64": {"operand": "f64", "result": "f64", "acc": "f64", "tile": (32, 32, 8)},
     "i16": {"operand": "i16", "result": "i32", "acc": "i32", "tile": (32, 32, 16)},
 }
+BLOCKED: dict[str, dict[str, Any]] = {
+    "f32": {"operand": "f32", "result": "f32", "tile": (64, 64, 64)},
+    "f32, first transposed": {"operand": "f32", "result": "f32", "tile": (64, 32, 64), "a": COLUMN},
+    "f32, odd": {"operand": "f32", "result": "f32", "tile": (20, 12, 48), "a": "any, 1"},
+    "f64": {"operand": "f64", "result": "f64", "acc": "f64", "tile": (32, 32, 32)},
+    "i16": {"operand": "i16", "result": "i32", "acc": "i32", "tile": (32, 32, 64)},
+}
+"""Products on the lanes that loop over blocks of k."""
 STRIDES = [(COLUMN, ROW), (ROW, COLUMN), (COLUMN, COLUMN), (ANY, ANY), ("any, 1", "1, any")]
 TILES = [(1, 1, 1), (16, 8, 16), (100, 30, 20), (17, 33, 5), (128, 128, 64), (64, 96, 48)]
 
@@ -127,6 +136,18 @@ def test_every_type_is_exact_on_small_integers(form: str, rng: np.random.Generat
     built = build(lowered(matmul(**{"tile": (64, 64, 32)} | TYPES[form])))
     assert built.spills == 0
     for shape in ((96, 80, 72), (5, 3, 1), (64, 64, 0)):
+        report = launch(built, *shape, rng)
+        assert not report.races and not report.warnings
+        assert report.counters["shared"]["bank_conflicts"] == 0
+
+
+@pytest.mark.parametrize("form", BLOCKED)
+def test_deep_products_on_the_lanes_loop_over_blocks(form: str, rng: np.random.Generator) -> None:
+    kernel = lowered(matmul(**BLOCKED[form]))
+    loops = [item for item in kernel.walk() if isinstance(item, For)]
+    assert len(loops) == 2  # over the columns of a, and over the blocks of one tile
+    built = build(kernel)
+    for shape in ((70, 66, 100), (64, 64, 128)):
         report = launch(built, *shape, rng)
         assert not report.races and not report.warnings
         assert report.counters["shared"]["bank_conflicts"] == 0
