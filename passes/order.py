@@ -1,13 +1,13 @@
 """The passes of each target family, in order, and why each stands where it does.
 
 cuda: `simplify` first, so that all others see folded scalars and proved bounds; `split_loops` reads
-the bounds and must come before layouts, which differ with and without masks. `choose_atoms`
-fixes the fragments that `infer_layouts` starts from; declared buffers follow the layouts of their
-tiles, and copies that a kernel starts itself become groups. Reductions are split once layouts say
-which cross warps; the converts that this leaves are expanded by `place_tiles`, with the operands of
-products. `overlap` needs the copies, `plan_shared` the rings, `insert_sync` the offsets: two
-buffers in the same bytes are ordered like two accesses to one. `vectorize` needs final layouts,
-and `select` decides nothing.
+the bounds and must come before layouts, which differ with and without masks. `load_operands` makes
+all operands tiles, `choose_atoms` fixes the fragments that `infer_layouts` starts from; declared
+buffers follow the layouts of their tiles, and copies that a kernel starts itself become groups.
+Reductions are split once layouts say which cross warps; the converts that this leaves are expanded
+by `place_tiles`, with the operands of products. `overlap` needs the copies, `plan_shared` the
+rings, `insert_sync` the offsets: two buffers in the same bytes are ordered like two accesses to
+one. `vectorize` needs final layouts, and `select` decides nothing.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from tilewright.passes import (
     infer_layouts,
     insert_sync,
     lay_out_buffers,
+    load_operands,
     overlap,
     place_tiles,
     plan_shared,
@@ -34,6 +35,7 @@ from tilewright.passes.runner import Pass
 CUDA: tuple[Pass, ...] = (
     simplify.PASS,
     split_loops.PASS,
+    load_operands.PASS,
     choose_atoms.PASS,
     infer_layouts.PASS,
     unpack_bits.PASS,
