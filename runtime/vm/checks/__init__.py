@@ -290,11 +290,11 @@ class Checks:
     def mbarrier_used(self, ins: Instruction, lanes: Array, places: Array) -> None:
         """An arrival or wait must be ordered behind the barrier's init."""
         clocks = self.clocks
-        for lane, place in dict.fromkeys(zip(lanes.tolist(), places.tolist(), strict=True)):
+        for user, place in _pairs(lanes, places):
             warp, time, first = self.gang.mbarriers.order(place).initial
-            if lane // 32 != warp and time > clocks.known[lane // 32, warp]:
+            if user != warp and time > clocks.known[user, warp]:
                 missing = "a barrier between mbarrier.init and the first use"
-                self._init_race(ins, place, (warp * 32, lane), first, missing)
+                self._init_race(ins, place, (warp * 32, user * 32), first, missing)
                 return
 
     def _init_race(
@@ -316,7 +316,7 @@ class Checks:
     def mbarrier_arrive(self, lanes: Array, places: Array) -> None:
         """Lanes of the gang arrive with release semantics."""
         clocks = self.clocks
-        for warp, place in dict.fromkeys(zip((lanes // 32).tolist(), places.tolist(), strict=True)):
+        for warp, place in _pairs(lanes, places):
             order = self.gang.mbarriers.order(place)
             clock = clocks.snapshot(warp)
             order.arriving = _join(order.arriving, clock)
@@ -326,7 +326,7 @@ class Checks:
     def mbarrier_pass(self, lanes: Array, places: Array) -> None:
         """Lanes saw a completed phase: they are behind everything that arrived in it."""
         clocks = self.clocks
-        for warp, place in dict.fromkeys(zip((lanes // 32).tolist(), places.tolist(), strict=True)):
+        for warp, place in _pairs(lanes, places):
             order = self.gang.mbarriers.order(place)
             if order.completed is not None:
                 clocks.acquire(warp, order.completed)
@@ -454,6 +454,15 @@ class Checks:
         else:
             before = clocks.acquiring.get(warp)
             clocks.acquiring[warp] = clock.copy() if before is None else np.maximum(before, clock)
+
+
+def _pairs(lanes: Array, places: Array) -> list[tuple[int, int]]:
+    """The different (warp, mbarrier) pairs of some lanes, in order."""
+    if not len(lanes):
+        return []
+    if (places == places[0]).all():
+        return [(warp, int(places[0])) for warp in np.unique(lanes // 32).tolist()]
+    return list(dict.fromkeys(zip((lanes // 32).tolist(), places.tolist(), strict=True)))
 
 
 def _join(before: Array | None, clock: Array) -> Array:

@@ -128,7 +128,7 @@ def _fma(ins: Instruction, frame: Frame, out: list[Array]) -> Any:
 
 
 def _fast_fma(ins: Instruction, frame: Frame, out: list[Array]) -> Any:
-    """Rounding to nearest: double rounding is possible only on a tie of f32 or in its subnormals."""
+    """Rounding to nearest: it can go wrong twice only on a tie of f32 or in its subnormals."""
     a, b, c = (frame.read(o, "f32") for o in ins.operands[1:4])
     target = out[0].view(np.float32)
     product, total = frame.scratch(np.float64, 0), frame.scratch(np.float64, 1)

@@ -162,21 +162,30 @@ def _wait(ins: Instruction, frame: Frame) -> Any:
 
     def step(mask: Array | None) -> None:
         offsets = places(mask)
-        lanes = active_lanes(frame, mask)
-        answers: dict[tuple[int, int], bool] = {}
+        lanes = np.arange(frame.n) if mask is None else np.flatnonzero(mask)
+        asked = offsets[lanes], tokens[lanes]
+        parities = asked[1] & 1 if by_parity else asked[1] >> np.uint64(PHASE)
         if gang.checks is not None:
-            gang.checks.mbarrier_used(ins, np.array(lanes) + frame.low, offsets[lanes])
-        for lane in lanes:
-            parity = int(tokens[lane]) & 1 if by_parity else int(tokens[lane]) >> PHASE
-            key = (int(offsets[lane]), parity)
-            if key not in answers:
-                answers[key] = _guarded(ins, frame, lane, partial(_poll, ins, frame, key, mask))
-            result[lane] = answers[key]
+            gang.checks.mbarrier_used(ins, lanes + frame.low, asked[0])
+        answers = np.empty(len(lanes), np.bool_)
+        for place, parity in sorted(set(zip(*_distinct(asked[0], parities), strict=True))):
+            same = (asked[0] == place) & (parities == parity)
+            first = int(lanes[np.flatnonzero(same)[0]])
+            answers[same] = _guarded(
+                ins, frame, first, partial(_poll, ins, frame, (place, parity), mask)
+            )
+        result[lanes] = answers
         if gang.checks is not None and not relaxed:
-            passed = [lane for lane in lanes if result[lane]]
-            gang.checks.mbarrier_pass(np.array(passed, np.int64) + frame.low, offsets[passed])
+            gang.checks.mbarrier_pass(lanes[answers] + frame.low, asked[0][answers])
 
     return step
+
+
+def _distinct(places: Array, parities: Array) -> tuple[list[int], list[int]]:
+    """Candidates of distinct pairs; usually all lanes ask the same."""
+    if (places == places[0]).all() and (parities == parities[0]).all():
+        return [int(places[0])], [int(parities[0])]
+    return places.tolist(), [int(parity) for parity in parities]
 
 
 def _poll(ins: Instruction, frame: Frame, key: tuple[int, int], mask: Array | None) -> bool:
