@@ -79,8 +79,20 @@ def call_linear(
 ) -> torch.Tensor:
     """`quant_linear` on plain tensors in device form; checks what the operator relies on."""
     _check(x, codes, bias, n, k)
-    result: torch.Tensor = _linear(x, codes, scales, zeros, bias, spec, n, k)
+    args = (x, codes, scales, zeros, bias, spec, n, k)
+    result: torch.Tensor
+    if torch.compiler.is_compiling() or _needs_gradient(x, bias):
+        result = _linear(*args)
+        return result
+    # The autograd layer of an operator is Python: several µs of a launch that takes twenty.
+    with torch._C._AutoDispatchBelowAutograd():
+        result = _linear(*args)
     return result
+
+
+def _needs_gradient(x: torch.Tensor, bias: torch.Tensor | None) -> bool:
+    wanted = x.requires_grad or (bias is not None and bias.requires_grad)
+    return wanted and torch.is_grad_enabled()
 
 
 def _check(x: torch.Tensor, codes: torch.Tensor, bias: torch.Tensor | None, n: int, k: int) -> None:
