@@ -3,7 +3,8 @@
 A whole operand of a large tile does not fit in registers beside the accumulator; one step of it
 (16 columns for 16-bit types) does, and the reads of the next step run under the products of this
 one. An operand is cut where it is a buffer seen through transposes and elementwise instructions of
-one operand; other products stay whole.
+one operand, and where nothing writes that buffer between the read and the product; other products
+stay whole.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from tilewright.ir.targets.fragments import fragment_layouts, product_layouts
 from tilewright.ir.targets.record import Target
 from tilewright.ir.types import i32
 from tilewright.ir.values import BufferType, TileType, Value, buffer_type, element_type, shape_of
+from tilewright.passes.steady_buffers import find_steady_buffers
 from tilewright.passes.typed import place
 from tilewright.passes.warp_grid import block_step, operand_step
 
@@ -41,12 +43,14 @@ class _Chain:
 def slice_products(kernel: Kernel, target: Target) -> Kernel:
     """`kernel` with products cut where both operands are buffers."""
     defined, counts = definitions(kernel), use_counts(kernel)
+    steady = find_steady_buffers(kernel)
     plans: dict[Value, tuple[_Chain, _Chain]] = {}
     dropped: set[Value] = set()
     for item in kernel.walk():
         if isinstance(item, Mma) and item.atom is not None and _is_long(item, target):
             x, y = _find_chain(item.x, 1, defined), _find_chain(item.y, 0, defined)
-            if x is not None and y is not None:
+            movable = [c is not None and steady.may_move(c.load, item) for c in (x, y)]
+            if x is not None and y is not None and all(movable):
                 plans[item.results[0]] = (x, y)
                 dropped |= _only_here(item, (x, y), counts)
 
@@ -168,7 +172,8 @@ def _read(
     assert buffer.layout is not None
     corner = tuple(start if d == chain.axis else 0 for d in range(len(buffer.shape)))
     shape = tuple(size if d == chain.axis else n for d, n in enumerate(buffer.shape))
-    memory = buffer.layout.slice(corner, layouts[0].shape)
+    ends = zip(layouts[0].shape, corner, buffer.layout.shape, strict=True)
+    memory = buffer.layout.slice(corner, tuple(min(n, end - at) for n, at, end in ends))
     value = place(
         builder,
         Part(buffer=source, start=corner, shape=shape),
