@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from tilewright.ir.instructions.buffer import Alloc
+from tilewright.ir.instructions.control import For
 from tilewright.ir.printer import print_kernel
 from tilewright.runtime.compile import Compiled
 from tilewright.runtime.errors import LaunchError
@@ -38,6 +40,22 @@ def _makers(compiled: Compiled) -> dict[str, Callable[[], str]]:
     return makers
 
 
+def find_stages(compiled: Compiled) -> str | None:
+    """The stages that the rings of buffers got, and how many the kernel asked for at most."""
+    asked = {i.stages for i in compiled.tile.walk() if isinstance(i, For) and i.stages > 1}
+    planned = compiled.trace.kernels.get("overlap")
+    if not asked or planned is None:
+        return None
+    rings = (i for i in planned.walk() if isinstance(i, Alloc) and is_ring(i))
+    got = sorted({item.shape[0] for item in rings})
+    return f"{', '.join(map(str, got)) or 1} (asked: at most {max(asked)})"
+
+
+def is_ring(item: Alloc) -> bool:
+    """Whether `overlap` made this buffer a ring of stages."""
+    return item.results[0].name.endswith("_ring")
+
+
 def show_resources(compiled: Compiled) -> str:
     """Registers, spills and shared memory, one per line; shared memory is planned plus static."""
     found = compiled.resources
@@ -51,5 +69,7 @@ def show_resources(compiled: Compiled) -> str:
         f" ({compiled.shared} planned, {found.static_shared} static)",
         "stack": f"{found.stack} bytes",
     }
+    if (stages := find_stages(compiled)) is not None:
+        rows["pipeline stages"] = stages
     width = max(map(len, rows))
     return "\n".join(f"{name:<{width}}  {value}" for name, value in rows.items()) + "\n"

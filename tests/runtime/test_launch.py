@@ -337,3 +337,34 @@ def test_spills_warn_with_the_bytes_or_raise():
     strict = tw.kernel(fat.function, spills="raise")
     with pytest.raises(ResourceError, match="spills registers"):
         strict.compile(x, y, target="sm_80", warps=1)
+
+
+@tw.kernel
+def product(x: tw.Tensor, y: tw.Tensor, z: tw.Tensor, *, stages: tw.Static = 4):
+    """z = x · yᵀ"""
+    tw.grid(1)
+    acc = tw.zeros((64, 64), tw.f32)
+    for k in tw.range(0, x.shape[1], 64, stages=stages):
+        acc = tw.mma(tw.load(x, (0, k), (64, 64)), tw.load(y, (0, k), (64, 64)).T, acc)
+    tw.store(z, (0, 0), acc)
+
+
+def test_resources_say_how_many_stages_fit():
+    x, z = torch.zeros(64, 64, dtype=torch.float16), torch.zeros(64, 64)
+    shown = product.inspect(x, x, z, target="sm_80", stage="resources")
+    assert "pipeline stages     4 (asked: at most 4)" in shown
+    shown = product.inspect(x, x, z, target="sm_80", stage="resources", stages=40)
+    assert "(asked: at most 40)" in shown
+    assert "pipeline stages     40" not in shown
+    with pytest.raises(ResourceError, match="40 stages need"):
+        exact.inspect(x, x, z, target="sm_80", stage="resources")
+
+
+@tw.kernel
+def exact(x: tw.Tensor, y: tw.Tensor, z: tw.Tensor):
+    """z = x · yᵀ in exactly 40 stages"""
+    tw.grid(1)
+    acc = tw.zeros((64, 64), tw.f32)
+    for k in tw.range(0, x.shape[1], 64, stages=tw.exactly(40)):
+        acc = tw.mma(tw.load(x, (0, k), (64, 64)), tw.load(y, (0, k), (64, 64)).T, acc)
+    tw.store(z, (0, 0), acc)
