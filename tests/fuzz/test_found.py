@@ -171,3 +171,64 @@ def test_outside_of_a_view_a_type_without_zero_gives_its_smallest_value(dtype):
         outside(tw.as_tensor(codes, dtype, (8,)), y, target=target)
         wanted = y if wanted is None else wanted
         assert torch.equal(y, wanted), target
+
+
+@tw.kernel
+def overwritten(x: tw.Tensor, y: tw.Tensor, z: tw.Tensor, *, n: tw.Static):
+    tw.grid(1)
+    buffer = tw.shared((n, n), tw.f16)
+    buffer.store(tw.load(x, (0, 0), (n, n)))
+    first = buffer.load()
+    buffer.store(tw.load(y, (0, 0), (n, n)))
+    tw.store(z, (0, 0), tw.mma(first, buffer.load()))
+
+
+@tw.kernel
+def of_buffers(x: tw.Tensor, y: tw.Tensor, z: tw.Tensor, *, n: tw.Static):
+    tw.grid(1)
+    left, right = tw.shared((n, n), tw.f16), tw.shared((n, n), tw.f16)
+    left.store(tw.load(x, (0, 0), (n, n)))
+    right.store(tw.load(y, (0, 0), (n, n)))
+    tw.store(z, (0, 0), tw.mma(left, right.T))
+
+
+@pytest.mark.parametrize("n", [64, 40])
+def test_operands_are_read_before_their_buffer_is_overwritten(n):
+    x, y = small(n, n, dtype=torch.float16), small(n, n, dtype=torch.float16)
+    (z,) = agree(overwritten, x, y, torch.zeros(n, n), n=n)
+    assert torch.equal(z, x.float() @ y.float())
+
+
+@pytest.mark.parametrize("n", [64, 7])
+def test_products_of_declared_buffers(n):
+    x, y = small(n, n, dtype=torch.float16), small(n, n, dtype=torch.float16)
+    (z,) = agree(of_buffers, x, y, torch.zeros(n, n), n=n)
+    assert torch.equal(z, x.float() @ y.float().T)
+
+
+@tw.kernel
+def kept(x: tw.Tensor, z: tw.Tensor, n: tw.Scalar):
+    tw.grid(1)
+    a = tw.load(x, (0, 0), (16, 16))
+    start = tw.mma(a, a)
+    total = tw.zeros((16, 16), tw.f32)
+    for _ in tw.range(n):
+        total = total + tw.mma(a, a, start)
+    tw.store(z, (0, 0), total)
+
+
+def test_an_accumulator_of_an_outer_loop_is_kept():
+    x = small(16, 16, dtype=torch.float16)
+    (z,) = agree(kept, x, torch.zeros(16, 16), n=3)
+    assert torch.equal(z, 6 * (x.float() @ x.float()))
+
+
+@tw.kernel
+def last(x: tw.Tensor, y: tw.Tensor):
+    tw.grid(1)
+    y[0] = tw.load(x, (0,), (16,)).reshape(-1)[15:].item()
+
+
+def test_an_index_that_is_a_number_is_no_loop():
+    (y,) = agree(last, torch.arange(19), torch.zeros(1, dtype=torch.int64))
+    assert y.item() == 15
