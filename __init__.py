@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:  # what type checkers and editors see; at run time every name is found late
     from tilewright import ops as ops
-    from tilewright.frontend.language import *
-    from tilewright.ir.types import *
+    from tilewright.frontend.language import *  # noqa: F403
+    from tilewright.ir.types import *  # noqa: F403
     from tilewright.runtime import vm as vm
     from tilewright.runtime.kernel import kernel as kernel
     from tilewright.runtime.tensors import as_tensor as as_tensor
