@@ -7,38 +7,27 @@ copied back.
 
 from __future__ import annotations
 
-import ctypes
-import struct
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
+from tilewright.runtime.vm.arguments import copy_back, place_arguments
 from tilewright.runtime.vm.checks import Ledger
 from tilewright.runtime.vm.faults import Fault
 from tilewright.runtime.vm.gang import Gang
-from tilewright.runtime.vm.memory import SHARED_START, Allocation, Arena, Array
+from tilewright.runtime.vm.memory import Arena
 from tilewright.runtime.vm.parser import parse
-from tilewright.runtime.vm.program import Program, link, operands
+from tilewright.runtime.vm.program import Program, link
 from tilewright.runtime.vm.records import Instruction, Symbol, Variable
 from tilewright.runtime.vm.report import Report
 from tilewright.runtime.vm.scheduler import Scheduler
-from tilewright.runtime.vm.tensor_map import SIZE, TensorMap
+from tilewright.runtime.vm.variables import FUNCTIONS, place_variables
 
 CHECKS = ("all", "off", "late", "early")
-FUNCTIONS = 0x0F00_0000_0000  # function addresses: not memory
 GANG_LANES = 2048
 SPIN_LANES = 8192  # where blocks may wait for each other; raised when they turn out to
 MOST_LANES = 1 << 17
-
-
-@dataclass(frozen=True, slots=True)
-class Host:
-    """Bytes of the caller: a range of host memory, and its place in the arena."""
-
-    start: int
-    size: int
-    allocation: Allocation
 
 
 @dataclass
@@ -111,8 +100,8 @@ def run(
         launch = Launch(program, *shape, shared, seed, checks)
         launch.rng = np.random.default_rng(seed)
         _check_shape(launch)
-        _place_variables(launch)
-        hosts = _place_arguments(launch, list(args))
+        place_variables(launch)
+        hosts = place_arguments(launch, list(args))
         launch.spins, launch.interleaves = _find_spins(program)
         lanes = max(lanes, SPIN_LANES) if launch.interleaves else lanes
         try:
@@ -129,7 +118,7 @@ def run(
                 raise
             lanes *= 4
             continue
-        _copy_back(launch, hosts)
+        copy_back(launch, hosts)
         return report
 
 
@@ -177,206 +166,6 @@ def _find_spins(program: Program) -> tuple[bool, bool]:
 def _polls(ins: Instruction) -> bool:
     strong = bool({"acquire", "volatile", "relaxed", "mmio"} & set(ins.mods))
     return (ins.opcode == "ld" and strong) or ins.opcode in ("atom", "nanosleep")
-
-
-# -- variables ---------------------------------------------------------------------------------
-
-
-def _place_variables(launch: Launch) -> None:
-    """Shared, local and parameter variables get offsets, global and constant ones allocations."""
-    program = launch.program
-    entry = {p.name for p in program.entry.params}
-    shared_at, local_at, dynamic = SHARED_START, 0, []
-    used = _used_names(program)
-    module = [v for v in program.module.variables.values() if v.space != "shared" or v.name in used]
-    for variable in (*module, *program.variables.values()):
-        if variable.space == "shared" and variable.is_extern:
-            dynamic.append(variable)
-        elif variable.space == "shared":
-            shared_at = _align(shared_at, variable.align)
-            launch.offsets[variable.name] = shared_at
-            shared_at += variable.size
-        elif variable.space in ("local", "param") and variable.name not in entry:
-            local_at = _align(local_at, max(variable.align, 16))
-            launch.offsets[variable.name] = local_at
-            local_at += variable.size
-    shared_at = _align(shared_at, max((v.align for v in dynamic), default=16))
-    if launch.dynamic_shared:
-        shared_at = _align(shared_at, 1024)
-    for variable in dynamic:
-        launch.offsets[variable.name] = shared_at
-    launch.shared_end, launch.local_size = shared_at + launch.dynamic_shared, local_at
-    for index, name in enumerate(program.starts):
-        launch.addresses[name] = FUNCTIONS + 16 * index
-
-
-def _align(at: int, align: int) -> int:
-    return (at + align - 1) // align * align
-
-
-def _used_names(program: Program) -> set[str]:
-    from_operands = set()
-
-    for ins in program.instructions:
-        for operand in ins.operands:
-            from_operands |= {o.name for o in operands(operand) if isinstance(o, Symbol)}
-    return from_operands
-
-
-def _initialize_globals(launch: Launch, placed: dict[str, Allocation]) -> None:
-    for name, allocation in placed.items():
-        variable = launch.program.module.variables[name]
-        data = launch.arena.bytes_of(allocation)
-        data[: len(variable.initial)] = np.frombuffer(variable.initial, np.uint8)
-        for offset, target in variable.pointers:
-            address = launch.address(Symbol(target))
-            data[offset : offset + 8] = np.frombuffer(struct.pack("<Q", address), np.uint8)
-
-
-# -- arguments ---------------------------------------------------------------------------------
-
-
-def _place_arguments(launch: Launch, args: list[Any]) -> list[Host]:
-    params = launch.program.entry.params
-    if len(args) != len(params):
-        raise Fault("launch", f"the entry takes {len(params)} arguments, got {len(args)}")
-    memories = [a.tensor if isinstance(a, TensorMap) else a for a in args]
-    spans = sorted(_span(a) for a in memories if _is_array(a))
-    merged: list[list[Any]] = []
-    for start, size, writable in spans:
-        if merged and start < merged[-1][0] + merged[-1][1] and size:
-            merged[-1][1] = max(merged[-1][1], start + size - merged[-1][0])
-            merged[-1][2] = merged[-1][2] and writable
-        else:
-            merged.append([start, size, writable])
-    hosts = []
-    for start, size, writable in merged:
-        index = _owner(memories, start, size)
-        name = params[index].name.split("#")[0]
-        hosts.append(Host(start, size, launch.arena.reserve(name, size, writable=writable)))
-    placed = {}
-    for variable in launch.program.module.variables.values():
-        if variable.space in ("global", "const"):
-            placed[variable.name] = launch.arena.reserve(
-                variable.name,
-                variable.size,
-                align=max(variable.align, 256),
-                writable=variable.space == "global",
-            )
-            launch.addresses[variable.name] = placed[variable.name].address
-    block = _place_parameters(launch)
-    launch.arena.build()
-    for host in hosts:
-        launch.arena.bytes_of(host.allocation)[:] = _host_bytes(host)
-    _initialize_globals(launch, placed)
-    for param, value in zip(params, args, strict=True):
-        raw = _encode(launch, param, value, hosts)
-        start = launch.entry_params[param.name] - block.address
-        launch.arena.bytes_of(block)[start : start + len(raw)] = np.frombuffer(raw, np.uint8)
-    return hosts
-
-
-def _owner(memories: list[Any], start: int, size: int) -> int:
-    """The first argument whose memory a host range holds."""
-    return next(
-        i for i, a in enumerate(memories) if _is_array(a) and start <= _pointer(a) <= start + size
-    )
-
-
-def _place_parameters(launch: Launch) -> Allocation:
-    """The parameter block: one read-only allocation."""
-    at, offsets = 0, {}
-    for param in launch.program.entry.params:
-        at = _align(at, max(param.align, 1))
-        offsets[param.name] = at
-        at += param.size
-    block = launch.arena.reserve("parameters", at, writable=False)
-    launch.entry_params = {name: block.address + offset for name, offset in offsets.items()}
-    return block
-
-
-def _is_array(value: Any) -> bool:
-    return isinstance(value, np.ndarray) or (
-        hasattr(value, "data_ptr") and hasattr(value, "stride")
-    )
-
-
-def _pointer(value: Any) -> int:
-    return int(value.ctypes.data) if isinstance(value, np.ndarray) else int(value.data_ptr())
-
-
-def _span(value: Any) -> tuple[int, int, bool]:
-    """First byte, bytes and writability of an array or tensor."""
-    if isinstance(value, np.ndarray):
-        low, high = (
-            np.lib.array_utils.byte_bounds(value) if value.size else (value.ctypes.data,) * 2
-        )
-        return int(low), int(high) - int(low), bool(value.flags.writeable)
-    if value.device.type != "cpu":
-        raise Fault("launch", f"a tensor on {value.device}; the virtual machine takes CPU tensors")
-    extent = 0
-    if value.numel():
-        extent = sum((n - 1) * s for n, s in zip(value.shape, value.stride(), strict=True)) + 1
-    return int(value.data_ptr()), extent * int(value.element_size()), True
-
-
-def _host_bytes(host: Host) -> Array:
-    if not host.size:
-        return np.empty(0, np.uint8)
-    raw = (ctypes.c_uint8 * host.size).from_address(host.start)
-    found: Array = np.frombuffer(memoryview(raw), np.uint8)
-    return found
-
-
-def _encode(launch: Launch, param: Variable, value: Any, hosts: list[Host]) -> bytes:
-    """One argument as the bytes of its parameter."""
-    name = param.name.split("#")[0]
-    if _is_array(value):
-        address = _device_address(value, hosts)
-        if param.size != 8:
-            raise Fault(
-                "launch", f"parameter {name} has {param.size} bytes; an array needs a pointer of 8"
-            )
-        return struct.pack("<Q", address)
-    if isinstance(value, TensorMap):
-        if param.size != SIZE:
-            raise Fault(
-                "launch", f"parameter {name} has {param.size} bytes; a tensor map has {SIZE}"
-            )
-        return value.encode_descriptor(_device_address(value.tensor, hosts))
-    if isinstance(value, (bytes, bytearray)):
-        if len(value) != param.size:
-            raise Fault("launch", f"parameter {name} has {param.size} bytes, got {len(value)}")
-        return bytes(value)
-    if isinstance(value, (bool, int, np.integer)):
-        if param.type in ("f32", "f64"):
-            return struct.pack("<f" if param.type == "f32" else "<d", float(value))
-        return (int(value) & ((1 << 8 * param.size) - 1)).to_bytes(param.size, "little")
-    if isinstance(value, (float, np.floating)):
-        formats = {"f32": "<f", "f64": "<d", "b32": "<f", "b64": "<d", "f16": "<e", "b16": "<e"}
-        if param.type not in formats:
-            raise Fault("launch", f"parameter {name} is {param.type}, got a float")
-        return struct.pack(formats[param.type], float(value))
-    raise Fault("launch", f"parameter {name}: cannot pass a {type(value).__name__}")
-
-
-def _device_address(value: Any, hosts: list[Host]) -> int:
-    start, size, _ = _span(value)
-    host = next(h for h in hosts if h.start <= start and start + size <= h.start + h.size)
-    return host.allocation.address + _pointer(value) - host.start
-
-
-def _copy_back(launch: Launch, hosts: list[Host]) -> None:
-    for host in hosts:
-        data = launch.arena.bytes_of(host.allocation)
-        target = _host_bytes(host)
-        if host.allocation.writable:
-            target[:] = data
-        elif not np.array_equal(target, data):
-            raise Fault("launch", f"the kernel wrote to the read-only array {host.allocation.name}")
-
-
-# -- execution ---------------------------------------------------------------------------------
 
 
 def _execute(launch: Launch, most: int) -> Report:
