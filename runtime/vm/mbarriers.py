@@ -48,12 +48,14 @@ class Mbarriers:
     orders: dict[int, Order] = field(default_factory=dict)
     valid: set[int] = field(default_factory=set)
     idle: int = 0
+    asked: dict[int, int] = field(default_factory=dict)  # parities that polls failed on
     failed: bool = False  # a poll failed since the scheduler last looked
 
     def reset(self) -> None:
         """New blocks: no barrier exists."""
         self.orders.clear()
         self.valid.clear()
+        self.asked.clear()
         self.idle = 0
 
     def order(self, place: int) -> Order:
@@ -151,6 +153,13 @@ class Mbarriers:
         """Whether the phase of a parity has completed."""
         phase, _, _, _ = self.read(place)
         return phase != parity
+
+    def describe_waits(self) -> list[str]:
+        """The phases that pollers still wait for."""
+        open_ = [(p, q) for p, q in self.asked.items() if p in self.valid and not self.passed(p, q)]
+        return [
+            f"parity {parity} is awaited of the {self.describe(place)}" for place, parity in open_
+        ]
 
     def describe(self, place: int) -> str:
         """The state in words."""

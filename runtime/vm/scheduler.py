@@ -236,6 +236,7 @@ class Scheduler:
             text = state.describe(self)
             if text:
                 parts.append(text)
+        parts.extend(self.gang.mbarriers.describe_waits())
         return "; ".join(parts) or "nobody waits at a barrier"
 
 

@@ -18,6 +18,7 @@ from tilewright.runtime.vm.faults import Fault
 
 _FORMAT = "<IBBBBBB6xQ5I4x5q5H5B"
 MAGIC = 0x50414D54
+KINDS = ("u", "s", "f", "bf", "b")
 SIZE = 128
 
 
@@ -38,6 +39,11 @@ class Descriptor:
     strides: tuple[int, ...]
     box: tuple[int, ...]
     steps: tuple[int, ...]
+
+    @property
+    def element(self) -> str:
+        """The PTX type of an element."""
+        return f"{KINDS[self.kind]}{8 * self.item}"
 
     def encode(self) -> bytes:
         """The 128 bytes."""
@@ -101,7 +107,7 @@ class TensorMap:
             )
         steps = element_strides or (1,) * rank
         self.descriptor = Descriptor(
-            rank, item, int(_is_float(tensor)), swizzle, interleave, int(fill == "nan"), 0,
+            rank, item, KINDS.index(_kind(tensor)), swizzle, interleave, int(fill == "nan"), 0,
             shape[::-1], tuple(strides[::-1]), tuple(box[::-1]), tuple(steps[::-1]),
         )  # fmt: skip
 
@@ -118,9 +124,9 @@ def _layout(tensor: Any) -> tuple[int, list[int]]:
     return item, [int(s) * item for s in tensor.stride()]
 
 
-def _is_float(tensor: Any) -> bool:
-    return (
-        tensor.dtype.kind == "f"
-        if isinstance(tensor, np.ndarray)
-        else bool(tensor.is_floating_point())
-    )
+def _kind(tensor: Any) -> str:
+    """The element type's family, one of `KINDS`."""
+    if isinstance(tensor, np.ndarray):
+        return {"i": "s", "f": "f", "u": "u"}.get(tensor.dtype.kind, "b")
+    name = str(tensor.dtype).removeprefix("torch.")
+    return "bf" if name == "bfloat16" else {"i": "s", "f": "f", "u": "u"}.get(name[0], "b")

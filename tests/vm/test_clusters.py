@@ -123,7 +123,14 @@ def test_multicast_and_remote_arrivals(compile_ptx: Compile, checks: str) -> Non
     o = np.zeros((4, 1024), np.int32)
     map_ = vm.TensorMap(x, (8, 32), swizzle=128)
     report = vm.run(
-        compile_ptx(MULTICAST, "sm_90a"), "k", 4, 1024, [map_, o], cluster=(4,), shared=4096, checks=checks
+        compile_ptx(MULTICAST, "sm_90a"),
+        "k",
+        4,
+        1024,
+        [map_, o],
+        cluster=(4,),
+        shared=4096,
+        checks=checks,
     )
     address = np.arange(0, 4096, 4)
     plain = address ^ (address >> 7 & 7) << 4

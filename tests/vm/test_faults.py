@@ -1,4 +1,6 @@
-"""Faults name the place: out of bounds, misaligned, deadlock, divergence, trap, assert, bad launches."""
+"""Faults name the place: out of bounds, misaligned, deadlock, divergence, trap, assert, bad
+launches.
+"""
 
 from __future__ import annotations
 

@@ -39,9 +39,17 @@ def mutants(ptx: str) -> Iterator[Mutant]:
             flipped = line.replace("LOOP:", f".reg .b32 f; xor.b32 f, {register}, 1; LOOP:")
             yield number, flipped.replace(f"], {register}", "], f"), "flips its phase"
         if match := re.match(r"^(\s*mbarrier\.arrive\.expect_tx.*\], )(%r\d+);", line):
-            yield number, f"{{ .reg .b32 x; add.u32 x, {match[2]}, 16; {match[1]}x; }}", "expects more"
+            yield (
+                number,
+                f"{{ .reg .b32 x; add.u32 x, {match[2]}, 16; {match[1]}x; }}",
+                "expects more",
+            )
         if match := re.match(r"^(\s*mbarrier\.init.*\], )(%r\d+);", line):
-            yield number, f"{{ .reg .b32 x; add.u32 x, {match[2]}, 1; {match[1]}x; }}", "counts one more"
+            yield (
+                number,
+                f"{{ .reg .b32 x; add.u32 x, {match[2]}, 1; {match[1]}x; }}",
+                "counts one more",
+            )
 
 
 def survivors(ptx: str, run: Callable[[str], tuple[vm.Report, bool]]) -> list[str]:

@@ -57,7 +57,9 @@ def random_operand(kind: str, shape: tuple[int, int]) -> np.ndarray:
     return np.random.default_rng().integers(low, 5, shape).astype(dtype)
 
 
-def run(kind: str, spans: tuple[int, int], majors: tuple[str, str], *, register_a: bool = False) -> None:
+def run(
+    kind: str, spans: tuple[int, int], majors: tuple[str, str], *, register_a: bool = False
+) -> None:
     depth, _, result = TYPES[kind]
     a, b = random_operand(kind, (64, depth)), random_operand(kind, (N, depth))
     base_b = 32 * 1024

@@ -150,6 +150,7 @@ class _Tile(Side):
 
     fill: int | None
     box: Box
+    element: str
 
 
 def _tile_sides(map_: Descriptor, box: Box, start: int) -> tuple[Side, Side]:
@@ -158,7 +159,9 @@ def _tile_sides(map_: Descriptor, box: Box, start: int) -> tuple[Side, Side]:
     fill = {2: 0x7FFF7FFF, 4: 0x7FFFFFFF}.get(map_.item) if map_.fill else None
     everything = np.ones(len(box.addresses), np.bool_)
     shared = Side("shared", box.unit, box.places(start, map_.swizzle), everything)
-    return shared, _Tile("global", box.unit, box.addresses - GLOBAL, box.inside, fill, box)
+    return shared, _Tile(
+        "global", box.unit, box.addresses - GLOBAL, box.inside, fill, box, map_.element
+    )
 
 
 class _Issue:
@@ -171,7 +174,6 @@ class _Issue:
             next((m for m in ins.mods if m in _REDUCTIONS), None) if "reduce" in ins.mods else None
         )
         self.kind = next((m for m in ins.mods if m in BITS), "b8") if reduction else "b8"
-        self.combine = combiner(reduction, self.kind) if reduction else None
         self.reduction = reduction
 
     def start(
@@ -233,13 +235,14 @@ class _Issue:
         ).views
         shift = target.unit.bit_length() - 1
         places, kept = target.offsets[target.inside] >> shift, data[target.inside]
-        if self.combine is None:
+        if self.reduction is None:
             views[target.unit][places] = kept
             return
-        dtype = UNITS[BITS[self.kind] // 8]
+        kind = target.element if isinstance(target, _Tile) else self.kind
+        dtype = UNITS[BITS[kind] // 8]
         old = np.ascontiguousarray(views[target.unit][places])
-        typed = _typed(self.kind)
-        new = self.combine(
+        typed = _typed(kind)
+        new = combiner(self.reduction, kind)(
             old.view(dtype).view(typed), [np.ascontiguousarray(kept).view(dtype).view(typed)]
         )
         views[target.unit][places] = np.ascontiguousarray(new).view(old.dtype)

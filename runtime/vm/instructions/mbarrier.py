@@ -198,6 +198,7 @@ def _poll(ins: Instruction, frame: Frame, key: tuple[int, int], mask: Array | No
     gang.copies.poll(place)
     if barriers.passed(place, parity):
         return True
+    barriers.asked[place] = parity
     barriers.idle += 1
     barriers.failed = True
     if barriers.idle > IDLE_POLLS:
