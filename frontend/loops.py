@@ -36,7 +36,9 @@ from tilewright.frontend.values import (
     same_form,
 )
 from tilewright.ir.diagnostics import LanguageError, Location, TypeMismatch
+from tilewright.ir.instructions.check import Check
 from tilewright.ir.instructions.control import Break, Condition, Continue, For, While, Yield
+from tilewright.ir.instructions.elementwise import Compare
 from tilewright.ir.kernel import Builder
 from tilewright.ir.types import bool_, f32
 from tilewright.ir.values import ScalarType, TileType, Type, Value, element_type
@@ -88,8 +90,16 @@ def _bounds(c: Context, bounds: DynamicRange) -> tuple[Value, Value, Value]:
         to_index(c, held, f"the {what} of a loop")
         for held, what in ((bounds.low, "start"), (bounds.high, "end"), (step, "step"))
     ]
+    if not is_static(step):
+        _check_step(c, made[2])
     widest = max((element_type(v) for v in made), key=lambda dtype: dtype.bits)
     return cast(c, made[0], widest), cast(c, made[1], widest), cast(c, made[2], widest)
+
+
+def _check_step(c: Context, step: Value) -> None:
+    """A step that only the launch knows stops the kernel where the loop would not end."""
+    holds = Compare(op="ge", left=step, right=c.const(1, element_type(step)))
+    c.emit_all(Check(condition=c.emit(holds), text="the step of a loop is at least 1"))
 
 
 def run_while(c: Context, node: ast.While, execute: Execute) -> Flow:

@@ -73,6 +73,10 @@ def matmul(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
 
 def _check(a: torch.Tensor, b: torch.Tensor) -> None:
     for name, tensor in (("a", a), ("b", b)):
+        if not isinstance(tensor, torch.Tensor):
+            raise LaunchError(
+                f"{name} is a {type(tensor).__name__}, want a tensor", "torch.as_tensor it first"
+            )
         if tensor.dim() < 2:
             raise LaunchError(f"{name} has shape {tuple(tensor.shape)}, want at least 2 axes")
         if tensor.dtype not in (*FLOATS, torch.int8, torch.uint8):

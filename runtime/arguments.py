@@ -149,6 +149,8 @@ def _flatten_one(name: str, kind: str, value: Any, bound: Bound) -> None:
             raise LaunchError(
                 f"{name} is a {type(value).__name__}, want a number", "pass .item() of a tensor"
             )
+        if isinstance(value, int) and not -(2**63) <= value < 2**63:
+            raise LaunchError(f"{name} is {value}, beyond 64 bits", "pass an i64, or a float")
         bound.scalars[name] = value
         return
     raise LaunchError(f"{name} is a {type(value).__name__}, want a dataclass instance")

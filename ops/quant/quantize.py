@@ -46,6 +46,8 @@ def _quantize(weight: torch.Tensor, spec: QSpec) -> Parts:
     n, k = weight.shape
     groups = spec.groups(k)
     real = weight.double() if weight.dtype == torch.float64 else weight.float()
+    if weight.is_meta:
+        raise LaunchError("weight is on device meta and has no values", "load its values first")
     if not torch.isfinite(real).all():
         raise LaunchError("weight has values that are infinite or not numbers")
     wide = torch.nn.functional.pad(real, (0, groups * spec.group - k))

@@ -115,6 +115,7 @@ def test_compiles_with_inductor():
         (lambda a: matmul(a, a[:3]), "4 columns meet 3 rows"),
         (lambda a: matmul(a.expand(2, 4, 4), a.expand(3, 4, 4)), "do not broadcast"),
         (lambda a: matmul(a, a.to("meta")), "b is on meta"),
+        (lambda a: matmul(a.tolist(), a), "a is a list, want a tensor"),
     ],
 )
 def test_errors_name_the_argument(make, words):

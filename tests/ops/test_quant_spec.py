@@ -55,6 +55,7 @@ def test_defaults_follow_the_kind_of_code():
         (lambda: quantize([1.0]), "weight is list"),
         (lambda: quantize(torch.ones(4, 8, dtype=torch.int32)), "want floats"),
         (lambda: quantize(torch.ones(0, 8)), "empty"),
+        (lambda: quantize(torch.ones(4, 8, device="meta")), "meta and has no values"),
         (lambda: quantize(torch.full((2, 8), float("nan"))), "not numbers"),
         (lambda: quantize(torch.full((2, 8), float("inf"))), "infinite"),
         (lambda: quantize(torch.full((2, 8), 1e30), "u4 scale=f16"), "too large for scales"),

@@ -184,6 +184,28 @@ def test_wrong_rank_and_dtype_point_at_the_line():
     assert "cast" in str(wrong.value)
 
 
+@tw.kernel
+def pick(x: tw.Tensor, y: tw.Tensor, step: tw.Scalar):
+    """y[k] = x[k] for k = 0, step, …"""
+    for k in tw.range(0, 8, step):
+        y[k] = x[k]
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_loops_whose_step_is_not_positive_stop_instead_of_running_on(way):
+    x, y = torch.randn(8), torch.zeros(8)
+    pick(x, y, 3, target=way)
+    assert torch.equal(y[::3], x[::3])
+    for step in (-1, -7):
+        with pytest.raises(TilewrightError, match="step of a loop is at least 1"):
+            pick(x, y, step, target=way)
+
+
+def test_scalars_beyond_64_bits_are_refused():
+    with pytest.raises(LaunchError, match="n is 9223372036854775808, beyond 64 bits"):
+        reverse(torch.randn(8), torch.zeros(8), 2**63, target="interpret")
+
+
 def test_unsupported_torch_dtype():
     with pytest.raises(LaunchError, match="complex64"):
         double(torch.zeros(4, dtype=torch.complex64), torch.zeros(4), target="interpret")
