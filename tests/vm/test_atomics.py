@@ -1,5 +1,7 @@
 """Atomics: every operation and type, with lanes that collide, on global and shared memory."""
 
+# ruff: noqa: E501  (lines of PTX and CUDA C++ stay whole)
+
 from __future__ import annotations
 
 from typing import Any
@@ -62,7 +64,7 @@ def program(operation: str, kind: str, space: str, *, returns: bool) -> str:
 
 
 @pytest.mark.parametrize("space", ["global", "shared"])
-@pytest.mark.parametrize("operation,kind", CASES)
+@pytest.mark.parametrize(("operation", "kind"), CASES)
 def test_atomics_act_one_after_another(operation: str, kind: str, space: str) -> None:
     rng = np.random.default_rng()
     dtype = np.dtype({"u": "u", "s": "i", "b": "u", "f": "f"}[kind[0]] + str(int(kind[1:]) // 8))

@@ -2,6 +2,8 @@
 launches.
 """
 
+# ruff: noqa: E501  (lines of PTX and CUDA C++ stay whole)
+
 from __future__ import annotations
 
 from collections.abc import Callable

@@ -1,5 +1,7 @@
 """Single instructions against Python integers and exact rationals, on random and on awkward values."""
 
+# ruff: noqa: E501  (lines of PTX and CUDA C++ stay whole)
+
 from __future__ import annotations
 
 import itertools
@@ -154,7 +156,7 @@ def shifted(name: str, a: int, by: int, kind: str) -> int:
     return a >> min(by, bits)
 
 
-@pytest.mark.parametrize("name,kind", [("shl", "b16"), ("shl", "b32"), ("shl", "b64"), *(
+@pytest.mark.parametrize(("name", "kind"), [("shl", "b16"), ("shl", "b32"), ("shl", "b64"), *(
     ("shr", k) for k in ("u16", "s16", "u32", "s32", "u64", "s64"))])  # fmt: skip
 def test_shifts_clamp(name: str, kind: str) -> None:
     a, by = integers(kind), integers("u32", small=True)
@@ -243,7 +245,7 @@ def test_prmt(mode: str) -> None:
     np.testing.assert_array_equal(got, np.array(want, np.uint32))
 
 
-@pytest.mark.parametrize("side,mode", list(itertools.product("lr", ("wrap", "clamp"))))
+@pytest.mark.parametrize(("side", "mode"), list(itertools.product("lr", ("wrap", "clamp"))))
 def test_funnel_shifts(side: str, mode: str) -> None:
     a, b, c = integers("u32"), integers("u32"), integers("u32", small=True)
     got = execute(f"shf.{side}.{mode}.b32 %o, %a, %b, %c;", [("u32", x) for x in (a, b, c)], "u32")
@@ -462,7 +464,7 @@ def test_ftz_and_sat() -> None:
         np.testing.assert_array_equal(got, np.where(np.isnan(total), 0, np.clip(total, 0, 1)))
 
 
-@pytest.mark.parametrize("name,function,bound", [
+@pytest.mark.parametrize(("name", "function", "bound"), [
     ("ex2", np.exp2, 2**-22), ("lg2", np.log2, 2**-22), ("rcp", np.reciprocal, 2**-22), ("sqrt", np.sqrt, 2**-22),
     ("rsqrt", lambda x: 1 / np.sqrt(x), 2**-22), ("sin", np.sin, 2**-20), ("cos", np.cos, 2**-20), ("tanh", np.tanh, 2**-10),
 ])  # fmt: skip
@@ -558,7 +560,7 @@ def test_integers_to_floats(source: str, target: str, mode: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "source,target",
+    ("source", "target"),
     [("f64", "f32"), ("f64", "f16"), ("f32", "f16"), ("f32", "bf16"), ("f64", "bf16")],
 )
 @pytest.mark.parametrize("mode", ["rn", "rz", "rm", "rp"])
@@ -577,7 +579,7 @@ def test_narrowing_floats(source: str, target: str, mode: str) -> None:
     np.testing.assert_array_equal(got[np.isinf(a)].astype("f8"), a[np.isinf(a)].astype("f8"))
 
 
-@pytest.mark.parametrize("kind,dtype", [("f16", np.float16), ("bf16", ml_dtypes.bfloat16)])
+@pytest.mark.parametrize(("kind", "dtype"), [("f16", np.float16), ("bf16", ml_dtypes.bfloat16)])
 def test_packed_conversion_puts_the_first_source_high(kind: str, dtype: Any) -> None:
     a, b = floats("f32"), floats("f32")
     with np.errstate(all="ignore"):
@@ -592,7 +594,7 @@ def test_packed_conversion_puts_the_first_source_high(kind: str, dtype: Any) -> 
 
 
 @pytest.mark.parametrize(
-    "kind,dtype", [("e4m3", ml_dtypes.float8_e4m3fn), ("e5m2", ml_dtypes.float8_e5m2)]
+    ("kind", "dtype"), [("e4m3", ml_dtypes.float8_e4m3fn), ("e5m2", ml_dtypes.float8_e5m2)]
 )
 def test_fp8(kind: str, dtype: Any) -> None:
     a, b = (np.random.default_rng().standard_normal(N).astype("f") * 50 for _ in range(2))

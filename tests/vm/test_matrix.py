@@ -1,5 +1,7 @@
 """Matrix instructions against the fragment tables of the PTX manual, written out here once more, lane by lane."""
 
+# ruff: noqa: E501  (lines of PTX and CUDA C++ stay whole)
+
 from __future__ import annotations
 
 from typing import Any
@@ -122,7 +124,7 @@ def values(kind: str, shape: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray]:
     return small.view(f"u{bits // 8}"), small.astype("f8")
 
 
-@pytest.mark.parametrize("shape,kind,result", FORMS)
+@pytest.mark.parametrize(("shape", "kind", "result"), FORMS)
 def test_mma_fragments(shape: str, kind: str, result: str) -> None:
     m, rest = shape[1:].split("n")
     n, k = (int(x) for x in rest.split("k"))

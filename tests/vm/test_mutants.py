@@ -6,6 +6,8 @@ warning, no fault, and the right result. Survivors must be in the list of mutant
 edge that makes them so.
 """
 
+# ruff: noqa: E501  (lines of PTX and CUDA C++ stay whole)
+
 from __future__ import annotations
 
 import re

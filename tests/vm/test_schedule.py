@@ -1,5 +1,7 @@
 """Blocks that wait for each other, spinning lanes, divergence and reconvergence."""
 
+# ruff: noqa: E501  (lines of PTX and CUDA C++ stay whole)
+
 from __future__ import annotations
 
 from collections.abc import Callable

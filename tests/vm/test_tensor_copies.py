@@ -1,5 +1,7 @@
 """Tensor copies of every rank, swizzle and fill, against NumPy slicing."""
 
+# ruff: noqa: E501  (lines of PTX and CUDA C++ stay whole)
+
 from __future__ import annotations
 
 import numpy as np

@@ -1,5 +1,7 @@
 """wgmma operands in every layout, with shared memory images written from CuTe's canonical layouts."""
 
+# ruff: noqa: E501  (lines of PTX and CUDA C++ stay whole)
+
 from __future__ import annotations
 
 from typing import Any
