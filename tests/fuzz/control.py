@@ -205,7 +205,21 @@ class ControlStatements:
                 text = f"tw.load({tensor.name}, ({self.at(tensor, whole, at)}), {want})"
             self.line(f"{name} = {text}")
             names.append(name)
-        self.line(f"{acc} = tw.mma({names[0]}, {names[1]}, {acc})")
+        for name in names:
+            if self.chance(0.2) and kind.is_float:
+                change = self.random.choice(["-{}", "tw.abs({})", "tw.minimum({}, 4.0)"])
+                self.line(f"{name} = {change.format(name)}")
+        if self.chance(0.3):
+            test = self.random.choice([f"{at} == {part}", f"{at} > {part}", self.condition()])
+            self.line(f"if {test}:")
+            self.line("    " + self.random.choice(["break", "continue"]))
+        if self.chance(0.2):
+            self.line(f"if {self.condition()}:")
+            self.depth += 1
+            self.line(f"{acc} = tw.mma({names[0]}, {names[1]}, {acc})")
+            self.depth -= 1
+        else:
+            self.line(f"{acc} = tw.mma({names[0]}, {names[1]}, {acc})")
         self.depth -= 1
         if not known.error and not known.whole:
             raise Skip
