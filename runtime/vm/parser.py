@@ -311,7 +311,9 @@ class _Parser:
             elif text == ".loc":
                 self.at += 1
                 source = (self.integer(), self.integer())
-                self.skip_line(token.line)
+                while self.tokens[self.at].line == token.line:
+                    if self.take().text == "inlined_at":  # a helper's line tells users nothing
+                        source = (self.integer(), self.integer())
             elif text == ".reg":
                 self.registers()
             elif text == ".pragma":

@@ -185,3 +185,68 @@ def test_tensor_maps_reject_what_hardware_rejects() -> None:
         options = {"tensor": x, "box": (16, 64), "swizzle": 128, **change}
         with pytest.raises(ValueError, match=words):
             vm.TensorMap(options.pop("tensor"), options.pop("box"), **options)
+
+
+REMOTE = r"""
+typedef unsigned int u32;
+extern "C" __global__ void k(int* o) {
+  __shared__ __align__(16) int s[64];
+  __shared__ unsigned long long bar;
+  u32 b = (u32)__cvta_generic_to_shared(&bar), a = (u32)__cvta_generic_to_shared(s + threadIdx.x), rank, pa, pb;
+  asm volatile("mov.u32 %0, %%cluster_ctarank;" : "=r"(rank));
+  s[threadIdx.x] = 5;
+  if (threadIdx.x == 0) {
+    asm volatile("mbarrier.init.shared::cta.b64 [%0], 1; fence.mbarrier_init.release.cluster;" ::"r"(b) : "memory");
+    asm volatile("mbarrier.arrive.expect_tx.shared::cta.b64 _, [%0], 512;" ::"r"(b) : "memory");
+  }
+  asm volatile("barrier.cluster.arrive.release.aligned; barrier.cluster.wait.acquire.aligned;" ::: "memory");
+  asm volatile("mapa.shared::cluster.u32 %0, %1, %2;" : "=r"(pa) : "r"(a), "r"(rank ^ 1));
+  asm volatile("mapa.shared::cluster.u32 %0, %1, %2;" : "=r"(pb) : "r"(b), "r"(rank ^ 1));
+  asm volatile("st.async.shared::cluster.mbarrier::complete_tx::bytes.u32 [%0], %1, [%2];" ::"r"(pa), "r"(100 * rank + threadIdx.x), "r"(pb) : "memory");
+  asm volatile("red.async.relaxed.cluster.global.shared::cluster.mbarrier::complete_tx::bytes.add.u32 [%0], %1, [%2];" ::"r"(pa), "r"(1000), "r"(pb) : "memory");
+  asm volatile("{ .reg .pred p; L: mbarrier.try_wait.parity.acquire.cluster.shared::cta.b64 p, [%0], 0; @!p bra L; }" ::"r"(b) : "memory");
+  o[blockIdx.x * 64 + threadIdx.x] = s[threadIdx.x];
+  asm volatile("barrier.cluster.arrive.aligned; barrier.cluster.wait.aligned;" ::: "memory");
+}""".replace("relaxed.cluster.global.shared", "relaxed.cluster.shared")
+
+
+@pytest.mark.parametrize("checks", ["all", "late", "early"])
+def test_asynchronous_remote_stores_and_reductions(compile_ptx: Compile, checks: str) -> None:
+    o = np.zeros((2, 64), np.int32)
+    ptx = compile_ptx(REMOTE, "sm_90a")
+    vm.run(ptx, "k", 2, 64, [o], cluster=(2,), checks=checks)
+    want = 100 * (np.arange(2)[:, None] ^ 1) + np.arange(64) + 1000
+    np.testing.assert_array_equal(o, want)
+
+
+def test_a_kernel_edits_a_tensor_map_in_memory() -> None:
+    """The map of x becomes one of y with fewer rows, and the box that it loads shows it."""
+    text = """
+.version 9.0
+.target sm_90a
+.address_size 64
+.extern .shared .align 1024 .b8 tile[];
+.visible .entry k(.param .u64 map, .param .u64 y, .param .u64 o) {
+  .shared .align 8 .b64 bar; .reg .b32 %t, %i, %b, %v; .reg .b64 %m, %y, %q; .reg .pred %z, %d;
+  ld.param.u64 %m, [map]; ld.param.u64 %y, [y]; mov.u32 %t, tile; mov.u32 %b, bar;
+  mov.u32 %i, %tid.x; setp.eq.u32 %z, %i, 0;
+  @%z tensormap.replace.tile.global_address.global.b1024.b64 [%m], %y;
+  @%z tensormap.replace.tile.global_dim.global.b1024.b32 [%m], 1, 3;
+  @%z fence.proxy.tensormap::generic.acquire.gpu [%m], 128;
+  @%z mbarrier.init.shared::cta.b64 [%b], 1;
+  @%z fence.proxy.async;
+  @%z mbarrier.arrive.expect_tx.shared::cta.b64 _, [%b], 512;
+  @%z cp.async.bulk.tensor.2d.shared::cluster.global.mbarrier::complete_tx::bytes [%t], [%m, {0, 0}], [%b];
+  bar.sync 0;
+W: mbarrier.try_wait.parity.shared::cta.b64 %d, [%b], 0;
+  @!%d bra W;
+  mad.lo.u32 %t, %i, 4, %t; ld.shared.u32 %v, [%t];
+  ld.param.u64 %q, [o]; mad.wide.u32 %q, %i, 4, %q; st.global.u32 [%q], %v;
+  ret; }"""
+    x, y = np.ones((4, 32), np.int32), np.arange(128, dtype=np.int32).reshape(4, 32) + 5
+    raw = np.frombuffer(bytearray(vm.TensorMap(x, (4, 32)).encode_descriptor(0)), np.uint8)
+    o = np.zeros((4, 32), np.int32)
+    vm.run(text, "k", 1, 128, [raw, y, o], shared=512)
+    want = y.copy()
+    want[3] = 0
+    np.testing.assert_array_equal(o, want)

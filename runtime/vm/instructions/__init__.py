@@ -21,6 +21,8 @@ from tilewright.runtime.vm.instructions import (
     mbarrier,
     mma,
     move,
+    remote,
+    tensormap,
     warp,
     wgmma,
 )
@@ -55,6 +57,13 @@ VALUES: dict[str, Binder] = _join(
     convert.VALUES,
     move.VALUES,
 )
+
+
+def _by_proxy(plain: Binder, ins: Any, frame: Any) -> Any:
+    """`st.async` and `red.async` are other instructions than `st` and `red`."""
+    return (remote.bind_remote if "async" in ins.mods else plain)(ins, frame)
+
+
 EFFECTS: dict[str, Binder] = {
     **loads.EFFECTS,
     **warp.EFFECTS,
@@ -64,5 +73,8 @@ EFFECTS: dict[str, Binder] = {
     **mma.EFFECTS,
     **mbarrier.EFFECTS,
     **wgmma.EFFECTS,
+    **tensormap.EFFECTS,
     **async_copy.EFFECTS,
+    "st": partial(_by_proxy, loads.EFFECTS["st"]),
+    "red": partial(_by_proxy, atomics.EFFECTS["red"]),
 }
