@@ -187,8 +187,9 @@ def _build_cuda(made: Compiled, final: Kernel, context: Context, start: float) -
     source = emit_cuda(final, context.target)
     emitted = time.perf_counter()
     arch = context.target.name
-    text = pin_lines(source.text, f"/{source.entry}.cu")
-    binary = compile_cuda(text, arch=arch, name=f"/{final.name}.py", options=NVRTC_OPTIONS)
+    name = f"/{source.entry}.cu"
+    text = pin_lines(source.text, name)
+    binary = compile_cuda(text, arch=arch, name=name, options=NVRTC_OPTIONS)
     made.seconds |= {"codegen": emitted - start, "build": time.perf_counter() - emitted}
     codes = tuple(_code(p) for p in made.parameters)
     shared = source.shared_bytes

@@ -10,6 +10,7 @@ import typer
 
 from tilewright.ir.parser import parse_kernel
 from tilewright.runtime.commands.argument_text import parse_arguments
+from tilewright.runtime.commands.run import read_text
 from tilewright.runtime.compile import compile_kernel
 from tilewright.runtime.errors import LaunchError
 from tilewright.runtime.inspect import show
@@ -26,7 +27,7 @@ def inspect(
 ) -> None:
     """Print a kernel at one stage: its IR, the generated source, PTX, SASS, or resources."""
     if kernel.endswith(".tile"):
-        made = compile_kernel(parse_kernel(Path(kernel).read_text(), kernel), target)
+        made = compile_kernel(parse_kernel(read_text(Path(kernel)), kernel), target)
     else:
         made = load_kernel(kernel).compile(target=target, **parse_arguments(arg, 0))
     typer.echo(show(made, stage))

@@ -29,7 +29,7 @@ def run(
     check: Annotated[bool, typer.Option(help="Compare with the interpreter.")] = False,
 ) -> None:
     """Compile a kernel from IR text and run it on arguments made on the spot."""
-    kernel = parse_kernel(file.read_text(), str(file))
+    kernel = parse_kernel(read_text(file), str(file))
     verify(kernel)
     arguments = parse_arguments(arg, seed)
     report = launch_text(kernel, arguments, target)
@@ -40,6 +40,16 @@ def run(
         compare(kernel, arguments, arg, seed)
     if report is not None:
         show(str(report))
+
+
+def read_text(file: Path) -> str:
+    """The text of `file`; LaunchError where it cannot be read."""
+    try:
+        return file.read_text()
+    except (OSError, UnicodeDecodeError) as error:
+        raise LaunchError(
+            f"cannot read {file}: {error}", "give a file of IR text, as inspect prints it"
+        ) from None
 
 
 def launch_text(kernel: Kernel, arguments: dict[str, Any], target: str) -> Any:

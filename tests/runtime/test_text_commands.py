@@ -97,6 +97,16 @@ def test_broken_text_names_the_line(tmp_path):
     assert "broken.tile:12" in str(done.exception)
 
 
+@pytest.mark.parametrize("command", ["run", "inspect"])
+def test_a_file_that_cannot_be_read_is_named(tmp_path, command):
+    missing, binary = tmp_path / "missing.tile", tmp_path / "binary.tile"
+    binary.write_bytes(b"\xff\xfe")
+    for path in (missing, binary):
+        done = CliRunner().invoke(app, [command, str(path)])
+        assert isinstance(done.exception, LaunchError)
+        assert f"cannot read {path}" in str(done.exception)
+
+
 def test_fills():
     made = parse_arguments(["a=f16:3x4:ones", "b=u4:2x7:randint", "n=7", "e=1e-5"], 0)
     assert torch.equal(made["a"], torch.ones(3, 4, dtype=torch.float16))

@@ -37,6 +37,23 @@ def test_reads_past_the_end_name_line_block_warp_lanes_and_argument(compile_ptx:
     assert (b == 1).all()
 
 
+HELPER = r"""
+__device__ __forceinline__ float get(const float* a, int i) {
+  return a[i];
+}
+extern "C" __global__ void k(const float* a, float* b, int shift) {
+  int i = blockIdx.x * blockDim.x + threadIdx.x;
+  b[i] = get(a, i + shift);
+}"""
+
+
+def test_inside_an_inlined_helper_the_callers_line_is_named(compile_ptx: Compile) -> None:
+    a, b = np.ones(64, "f"), np.zeros(64, "f")
+    with pytest.raises(vm.Fault) as caught:
+        vm.run(compile_ptx(HELPER), "k", 1, 64, [a, b, 3])
+    assert caught.value.source == "/k.cu:7"
+
+
 def test_neighbouring_arguments_do_not_hide_an_overrun(compile_ptx: Compile) -> None:
     both = np.zeros(512, "f")
     with pytest.raises(vm.Fault, match="out of bounds"):
