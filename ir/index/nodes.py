@@ -278,7 +278,7 @@ class IsNonNegative(Index):
     @staticmethod
     def find_facts(value: Index) -> Facts:
         """A truth value."""
-        return 0, 1, 1, f"{value} >= 0"
+        return 0, 1, 1, f"{_compared(value)} >= 0"
 
 
 @dataclass(frozen=True, eq=False, slots=True, repr=False)
@@ -290,7 +290,12 @@ class IsZero(Index):
     @staticmethod
     def find_facts(value: Index) -> Facts:
         """A truth value."""
-        return 0, 1, 1, f"{value} == 0"
+        return 0, 1, 1, f"{_compared(value)} == 0"
+
+
+def _compared(value: Index) -> str:
+    """The text of one side of a comparison: comparisons chain in Python, so they are wrapped."""
+    return f"({value.key})" if isinstance(value, (IsNonNegative, IsZero)) else value.key
 
 
 def _wrap(value: Index) -> str:

@@ -482,6 +482,14 @@ def test_text_evaluates_as_python(pair: Pair, env: dict[str, int]) -> None:
     assert int(eval(str(pair[0]), {"min": min, "max": max}, env)) == expected
 
 
+def test_text_of_nested_comparisons_does_not_chain() -> None:
+    a, b = variable("a", 0, 7), variable("b", 0, 7)
+    nested = equal(equal(a, b), 0)
+    for left, right in ((0, 0), (0, 1)):
+        env = {"a": left, "b": right}
+        assert int(eval(str(nested + 1), {}, dict(env))) == evaluate(nested + 1, env)
+
+
 def test_order_does_not_depend_on_history() -> None:
     program = (
         "from tilewright.ir.index import *\n"

@@ -232,6 +232,5 @@ def test_the_layers_above_devices_load_neither_torch_nor_the_cuda_bindings() -> 
     assert not loaded & set(HEAVY)
 
 
-@pytest.mark.skipif(not (ROOT / "runtime/cli.py").exists(), reason="no command line yet")
 def test_the_command_line_loads_neither_torch_nor_the_cuda_bindings() -> None:
     assert not list_loaded("import tilewright.runtime.cli") & set(HEAVY)

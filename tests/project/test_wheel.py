@@ -15,20 +15,43 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 
-# Runs in an empty folder, with nothing of the checkout on the path.
+# Runs in an empty folder, with nothing of the checkout on the path: a kernel on the virtual machine
+# and on the cpu, an operator, and the command line.
 USE = """
 import sys
+import torch
 import tilewright as tw
 from tilewright.ir import types
 
 assert tw.__file__.startswith(sys.argv[1]), tw.__file__
 assert tw.u4 is types.u4
+
+
+@tw.kernel
+def product(a: tw.Tensor, b: tw.Tensor, c: tw.Tensor, *, bm: tw.Static = 16, bk: tw.Static = 16):
+    i, j = tw.grid(tw.cdiv(a.shape[0], bm), tw.cdiv(b.shape[1], bm))
+    acc = tw.zeros((bm, bm), tw.f32)
+    for k in tw.range(0, a.shape[1], bk, stages=2):
+        x = tw.load(a, (i * bm, k), (bm, bk))
+        acc = tw.mma(x, tw.load(b, (k, j * bm), (bk, bm)), acc)
+    tw.store(c, (i * bm, j * bm), acc.cast(c.dtype))
+
+
+a, b = torch.randn(19, 37).half(), torch.randn(37, 23).half()
+wanted = a.double() @ b.double()
+for target in ("cpu", "vm:sm_80", "vm:sm_90a"):
+    c = torch.full((19, 23), float("nan")).half()
+    product(a, b, c, target=target)
+    assert (c - wanted).norm() <= 2.0**-10 * wanted.norm(), target
+assert "mma" in product.inspect(a, b, c, target="sm_80", stage="ptx")
+rows = tw.ops.softmax(torch.randn(3, 70))
+assert (rows.sum(1) - 1).abs().max() < 1e-5
 """
 
 
 def list_tree() -> dict[str, Path]:
     """What the wheel has to hold: path in the wheel -> file in the tree."""
-    files = [ROOT / "__init__.py", ROOT / "py.typed"]
+    files = [*ROOT.glob("*.py"), ROOT / "py.typed"]
     for package in ROOT.glob("*/__init__.py"):
         files += [path for path in package.parent.rglob("*") if path.is_file()]
     return {
@@ -86,5 +109,9 @@ def test_the_wheel_works_in_an_empty_folder(wheel: Path, tmp_path: Path) -> None
     empty.mkdir()
     pip = [sys.executable, "-m", "pip", "install", "-q", "--no-deps", "--no-index"]
     run([*pip, "--target", str(site), str(wheel)], empty)
-    run([sys.executable, "-c", USE, str(site)], empty, PYTHONPATH=str(site))
+    script = tmp_path / "use.py"
+    script.write_text(USE)
+    places = {"PYTHONPATH": str(site), "TILEWRIGHT_CACHE": str(tmp_path / "cache")}
+    run([sys.executable, str(script), str(site)], empty, **places)
+    assert "torch" in run([sys.executable, "-m", "tilewright", "doctor"], empty, **places)
     assert list(empty.iterdir()) == []
