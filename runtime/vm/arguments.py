@@ -140,7 +140,7 @@ def _encode(launch: Launch, param: Variable, value: Any, hosts: list[Host]) -> b
         if len(value) != param.size:
             raise Fault("launch", f"parameter {name} has {param.size} bytes, got {len(value)}")
         return bytes(value)
-    if isinstance(value, (bool, int, np.integer)):
+    if isinstance(value, (bool, int, np.integer, np.bool_)):
         if param.type in ("f32", "f64"):
             return struct.pack("<f" if param.type == "f32" else "<d", float(value))
         return (int(value) & ((1 << 8 * param.size) - 1)).to_bytes(param.size, "little")

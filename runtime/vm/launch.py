@@ -25,6 +25,14 @@ from tilewright.runtime.vm.scheduler import Scheduler
 from tilewright.runtime.vm.variables import FUNCTIONS, place_variables
 
 CHECKS = ("all", "off", "late", "early")
+SHARED_LIMITS = {
+    "sm_75": 65_536,
+    "sm_80": 166_912,
+    "sm_86": 101_376,
+    "sm_89": 101_376,
+    "sm_90": 232_448,
+}
+"""Bytes of shared memory that a block may have, by target (CUDA programming guide, 20.2)."""
 GANG_LANES = 2048
 SPIN_LANES = 8192  # where blocks may wait for each other; raised when they turn out to
 MOST_LANES = 1 << 17
@@ -47,6 +55,7 @@ class Launch:
     entry_params: dict[str, int] = field(default_factory=dict)
     output: list[str] = field(default_factory=list)
     shared_end: int = 0
+    shared_needed: int = 0
     local_size: int = 0
     spins: bool = False  # lanes may wait for other lanes in a loop
     interleaves: bool = False  # … of other blocks
@@ -94,13 +103,15 @@ def run(
     if checks not in CHECKS:
         raise ValueError(f"checks={checks!r}; choose one of {', '.join(CHECKS)}")
     program = link(parse(ptx), entry)
-    shape = _triple(grid, "grid"), _triple(block, "block"), _triple(cluster, "cluster")
+    blocks = _cluster_of(program, _triple(cluster, "cluster"))
+    shape = _triple(grid, "grid"), _triple(block, "block"), blocks
     lanes = GANG_LANES
     while True:
         launch = Launch(program, *shape, shared, seed, checks)
         launch.rng = np.random.default_rng(seed)
         _check_shape(launch)
         place_variables(launch)
+        _check_shared(launch)
         hosts = place_arguments(launch, list(args))
         launch.spins, launch.interleaves = _find_spins(program)
         lanes = max(lanes, SPIN_LANES) if launch.interleaves else lanes
@@ -128,6 +139,27 @@ def _triple(value: tuple[int, ...] | int, name: str) -> tuple[int, int, int]:
         raise ValueError(f"{name}={value!r}: one to three positive extents")
     x, y, z = (*values, 1, 1)[:3]
     return x, y, z
+
+
+def _cluster_of(program: Program, cluster: tuple[int, int, int]) -> tuple[int, int, int]:
+    """The launch's cluster; where the entry fixes one (`__cluster_dims__`), that."""
+    fixed = program.entry.directives.get("reqnctapercluster")
+    if not fixed:
+        return cluster
+    required = _triple(fixed, "cluster")
+    if cluster not in ((1, 1, 1), required):
+        raise Fault("launch", f"the entry requires clusters of {required}, got {cluster}")
+    return required
+
+
+def _check_shared(launch: Launch) -> None:
+    target = launch.program.module.target.split(",")[0].rstrip("a")
+    limit = SHARED_LIMITS.get(target, SHARED_LIMITS["sm_90"])
+    needed = launch.shared_needed
+    if needed > limit:
+        raise Fault(
+            "launch", f"the block needs {needed} bytes of shared memory; {target} has {limit}"
+        )
 
 
 def _check_shape(launch: Launch) -> None:

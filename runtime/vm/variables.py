@@ -35,6 +35,8 @@ def place_variables(launch: Launch) -> None:
             local_at = align_up(local_at, max(variable.align, 16))
             launch.offsets[variable.name] = local_at
             local_at += variable.size
+    # What the hardware would count: the padding of the dynamic part below is ours.
+    launch.shared_needed = shared_at - SHARED_START + launch.dynamic_shared
     shared_at = align_up(shared_at, max((v.align for v in dynamic), default=16))
     if launch.dynamic_shared:
         shared_at = align_up(shared_at, 1024)

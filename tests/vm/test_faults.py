@@ -187,3 +187,23 @@ L: add.u32 %c, %b, 1;
         assert bool(report.warnings) is warned
         if warned:
             assert "%a" in str(report.warnings[0]) and report.warnings[0].place.line == 13
+
+
+def test_shared_memory_and_clusters_have_their_limits(compile_ptx: Compile) -> None:
+    ptx = compile_ptx('extern "C" __global__ void k(int* o) { o[threadIdx.x] = 1; }')
+    o = np.zeros(1, np.int32)
+    vm.run(ptx, "k", 1, 1, [o], shared=163 * 1024)
+    with pytest.raises(vm.Fault, match="sm_80 has 166912"):
+        vm.run(ptx, "k", 1, 1, [o], shared=164 * 1024)
+    ptx = compile_ptx(
+        r"""extern "C" __global__ void __cluster_dims__(2, 1, 1) k(int* o) {
+        unsigned rank; asm("mov.u32 %0, %%cluster_ctarank;" : "=r"(rank)); o[blockIdx.x] = rank + 1; }""",
+        "sm_90a",
+    )
+    o = np.zeros(4, np.int32)
+    vm.run(ptx, "k", 4, 1, [o])
+    assert o.tolist() == [1, 2, 1, 2]
+    with pytest.raises(vm.Fault, match="requires clusters"):
+        vm.run(ptx, "k", 4, 1, [o], cluster=(4,))
+    with pytest.raises(vm.Fault, match="multiple of the cluster"):
+        vm.run(ptx, "k", 3, 1, [o])
