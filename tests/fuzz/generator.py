@@ -47,6 +47,7 @@ class Program(TileStatements, MemoryStatements, ControlStatements):
         self.count = 0
         self.loops = 0
         self.config = {"warps": self.random.choice([1, 2, 4, 8])} if self.chance(0.4) else {}
+        self.wide = self.chance(0.15)
         self.blocks = self.random.choice([1, 1, 2, 3])
         self.axes = self.draw_axes()
         self.names = self.draw_types()

@@ -23,6 +23,7 @@ class MemoryStatements:
             self.exchange: 4,
             self.copied: 2,
             self.again: 2,
+            self.count_once: 1,
         }
         self.random.choices(list(choices), list(choices.values()))[0]()
 
@@ -166,6 +167,12 @@ class MemoryStatements:
         place = self.places(extent, x.shape)
         target = self.output(kind, (extent,))
         self.line(f"tw.atomic_{op}({target.name}, {self.use(place)}, {self.use(x)})")
+
+    def count_once(self) -> None:
+        """An atomic of scalars happens once per block."""
+        target = self.output(i32, (2,))
+        op = self.random.choice(["add", "max", "min", "or"])
+        self.line(f"tw.atomic_{op}({target.name}, {self.number()} % 2, {self.number()})")
 
     def exchange(self) -> None:
         """A tile through a declared buffer, whole, turned, or by parts."""

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import linecache
+from contextlib import nullcontext
 from dataclasses import dataclass
+from unittest import mock
 
 import numpy as np
 import torch
@@ -111,13 +113,19 @@ def compiled(text: str, name: str):
     return scope["program"]
 
 
+def wide_indices():
+    """Indices are i64, as for tensors that 31 bits do not reach."""
+    return mock.patch("tilewright.runtime.kernel.fits_i32", return_value=False)
+
+
 def run(program, target: str):
     """What `program` leaves in its outputs, by name, and the report of a virtual machine."""
     kernel = compiled(program.text, f"program_{program.seed}")
     rng = np.random.default_rng(program.seed)
     tensors = {a.name: make(a, rng) for a in program.arguments}
     config = program.config if target.startswith("vm:") else {}
-    report = kernel(**tensors, **program.scalars, **config, target=target)
+    with wide_indices() if program.wide else nullcontext():
+        report = kernel(**tensors, **program.scalars, **config, target=target)
     return {a.name: read(tensors[a.name], a.dtype) for a in program.arguments}, report
 
 
