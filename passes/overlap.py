@@ -55,7 +55,8 @@ def overlap(kernel: Kernel, context: Context) -> Kernel:
     defined = definitions(kernel)
     moved = {item: ahead for item in loops if (ahead := find_ahead(kernel, item, defined))}
     limit = context.device.shared_bytes_per_block
-    stages = {item.body: item.stages for item in moved}
+    named = context.config.get("stages")
+    stages = {i.body: i.stages if i.exactly or named is None else named for i in moved}
     made = _pipeline(kernel, moved, stages)
     while measure_shared(made) > limit and any(count > 1 for count in stages.values()):
         for item in moved:

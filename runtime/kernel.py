@@ -30,7 +30,7 @@ from tilewright.runtime.overlap import check_overlap, find_written
 from tilewright.runtime.plans import Plan, Prepared, find_fetch, launch_plan
 from tilewright.runtime.tensors import byte_span
 
-RESERVED = ("warps", "stages", "schedule")
+RESERVED = ("warps", "stages")
 PLAN_LIMIT = 4096
 Config = Mapping[str, Any]
 
@@ -123,6 +123,7 @@ class KernelFunction:
                 values[name] = value
         bound = flatten(self.signature, values)
         reserved = {k: v for k, v in {**defaults, **kwargs}.items() if k in RESERVED}
+        _check_config(self.name, reserved)
         bound.values.update({f"config:{k}": v for k, v in reserved.items()})
         return bound, way
 
@@ -207,13 +208,22 @@ def kernel(
     """Make a kernel of a Python function.
 
     `configs` lists tunable numbers, per target family ({"cuda": [...], "cpu": [...]}) or for all:
-    values of `Static` parameters and the reserved `warps`, `stages`, `schedule`. The first that a
-    call does not override is the default. `spills` says what happens where the assembler runs out
-    of registers: "warn" (once per compilation), or "raise" a ResourceError.
+    values of `Static` parameters, and the reserved `warps` and `stages` (of every pipelined loop
+    that does not say `tw.exactly`). The first is the default; a call's keywords override it.
+    `spills` says what happens where the assembler runs out of registers: "warn" (once per
+    compilation), or "raise" a ResourceError.
     """
     if function is None:
         return lambda f: KernelFunction(f, configs, spills=spills)
     return KernelFunction(function, configs, spills=spills)
+
+
+def _check_config(name: str, config: Config) -> None:
+    for key, value in config.items():
+        if type(value) is not int or value < 1:
+            raise LaunchError(
+                f"{key}={value!r} of {name} is no count", f"give a whole number: {key}=4"
+            )
 
 
 def _by_family(configs: Any) -> dict[str, Sequence[Config]]:

@@ -123,6 +123,12 @@ class VmProgram:
             if fault.kind != "assert":
                 raise
             raise LaunchError(f"the kernel stopped: {fault}") from fault
+        except MemoryError:
+            size = sum(span.nbytes for span in memory.values())
+            raise LaunchError(
+                f"the virtual machine has no memory to watch tensors that span {size:,} bytes",
+                "launch on a part of them",
+            ) from None
 
 
 def span_of(tensor: Any) -> Any:

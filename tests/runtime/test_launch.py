@@ -201,6 +201,35 @@ def test_loops_whose_step_is_not_positive_stop_instead_of_running_on(way):
             pick(x, y, step, target=way)
 
 
+@tw.kernel
+def outer(a: tw.Tensor, b: tw.Tensor, c: tw.Tensor, *, bm: tw.Static = 16, bk: tw.Static = 32):
+    """c[i, j] = sum_k a[i, k] b[j, k]"""
+    i, j = tw.grid(tw.cdiv(a.shape[0], bm), tw.cdiv(b.shape[0], bm))
+    acc = tw.zeros((bm, bm), tw.f32)
+    for k in tw.range(0, a.shape[1], bk, stages=3):
+        x, y = tw.load(a, (i * bm, k), (bm, bk)), tw.load(b, (j * bm, k), (bm, bk))
+        acc = tw.mma(x, y.T, acc)
+    tw.store(c, (i * bm, j * bm), acc)
+
+
+def test_a_call_may_name_stages_and_warps_and_nothing_else():
+    x, y = torch.randn(16, 70).half(), torch.zeros(16, 16)
+    shared = {}
+    for stages in (1, 2, 4):
+        made = outer.compile(x, x, y, stages=stages, warps=2, target="vm:sm_80")
+        assert made.threads == 64
+        shared[stages] = made.shared
+        y.fill_(float("nan"))
+        outer(x, x, y, stages=stages, warps=2, target="vm:sm_80")
+        torch.testing.assert_close(y, x.float() @ x.float().T, rtol=1e-4, atol=1e-4)
+    assert shared[4] == 2 * shared[2]
+    for wrong in ("four", 0, 2.0, True):
+        with pytest.raises(LaunchError, match=r"stages=.* of outer is no count"):
+            outer(x, x, y, stages=wrong)
+    with pytest.raises(LaunchError, match="outer has no parameter schedule"):
+        outer(x, x, y, schedule="persistent")
+
+
 def test_scalars_beyond_64_bits_are_refused():
     with pytest.raises(LaunchError, match="n is 9223372036854775808, beyond 64 bits"):
         reverse(torch.randn(8), torch.zeros(8), 2**63, target="interpret")
