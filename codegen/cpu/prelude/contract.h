@@ -89,11 +89,11 @@ TW_INLINE int64_t count_columns(int64_t low, int64_t high, int64_t step, int64_t
 // cache beats pieces that come back from the third (f32 on AMX, 1024³, of torch: kept 1.26, scratch 1.32 to 1.42).
 template <int BM, int BN> constexpr bool keeps_pieces() { return BM < 512 || BN < 512; }
 
-// Columns of a piece, as measured at 1024³ (ratios to torch). 128 × 128 blocks, f32: 128 columns 1.02, 256 1.10, 512 1.21;
-// bf16: 128 1.35, 256 1.50, 512 1.38. Scratch has to fit beside the accumulators.
+// Columns of a piece, as measured at 1024³ (ratios to torch). 128 × 128 blocks, f32: 128 columns 0.93, 256 0.99, 512 1.07,
+// 1024 1.12; bf16: 128 1.35, 256 1.50, 512 1.38. Scratch has to fit beside the accumulators.
 template <class T, int BM, int BN> constexpr int piece_columns() {
 #ifdef __AMX_BF16__
-  if (sizeof(T) == 4) return keeps_pieces<BM, BN>() ? 512 : 64;
+  if (sizeof(T) == 4) return keeps_pieces<BM, BN>() ? (BM <= 128 && BN <= 128 ? 1024 : 512) : 64;
   return 256;
 #else
   return keeps_pieces<BM, BN>() ? 512 : 128;
