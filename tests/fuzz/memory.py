@@ -43,7 +43,7 @@ class MemoryStatements:
         if rank > len(shape):
             view, rank = f"{view}[{self.index(source.shape[0])}]", rank - 1
         elif self.chance(0.1):
-            low = self.random.randint(0, 2)
+            low = 0 if kind.bits < 8 and rank == 1 else self.random.randint(0, 2)
             high = self.random.choice([f"{source.name}.shape[0]", str(low + 2), str(shape[0])])
             view = f"tw.rows({view}, {low}, {high})" if low else f"{view}[:{high}]"
         offsets = [self.offset(kind, axis == rank - 1) for axis in range(rank)]
