@@ -19,7 +19,7 @@ from tilewright.runtime.bindings import torch
 from tilewright.runtime.compile import Compiled, compile_kernel, list_words
 from tilewright.runtime.errors import LaunchError
 from tilewright.runtime.inspect import show
-from tilewright.runtime.keys import class_key, fits_i32, plan_key
+from tilewright.runtime.keys import class_key, fits_i32, plan_key, watch_globals
 from tilewright.runtime.launch_checks import (
     check_devices,
     check_statics,
@@ -49,6 +49,7 @@ class KernelFunction:
         self._torch = torch()  # an attribute, so that torch.compile can see through it
         self._compiled: dict[Any, Compiled] = {}
         self._plans: dict[Any, Plan] = {}
+        self._globals: tuple[tuple[dict[str, Any], str, Any], ...] = ()
 
     @functools.cached_property
     def signature(self) -> Any:
@@ -66,6 +67,7 @@ class KernelFunction:
                 f"kernel {self.name} is called directly under torch.compile: wrap it once with "
                 f"{self.name}_op = tw.torch_op({self.name}, ...), and call that"
             )
+        self._forget_if_stale()
         try:
             key = plan_key(args, kwargs, target, self.kinds)
             plan = self._plans.get(key)
@@ -143,7 +145,17 @@ class KernelFunction:
         specs = specialize(self.signature, values, index)
         return capture(self.function, specs, index_dtype=index, name=self.name)
 
+    def _forget_if_stale(self) -> None:
+        """A global that the kernel reads and that has another value now is compiled in anew."""
+        for space, name, value in self._globals:
+            if space.get(name) is not value:
+                self._plans.clear()
+                self._compiled.clear()
+                self._globals = ()
+                return
+
     def _compile(self, bound: Bound, way: str) -> Compiled:
+        self._forget_if_stale()
         kinds = self.kinds
         key = (way, *((k, class_key(v, kinds.get(k))) for k, v in bound.values.items()))
         found = self._compiled.get(key)
@@ -153,6 +165,7 @@ class KernelFunction:
             found = compile_kernel(tile, way, config=config)
             report_spills(self.name, found, self.spills)
             self._compiled[key] = found
+            self._globals = watch_globals(self.function)
         return found
 
     def _plan(self, args: Any, kwargs: Any, target: str | None) -> Plan:

@@ -5,9 +5,11 @@ A plan is for exact shapes and strides; a compilation for their classes only (`r
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from types import ModuleType
 from typing import Any
 
+from tilewright.frontend.language import InlineFunction
 from tilewright.runtime.arguments import scalar_spec
 from tilewright.runtime.tensors import byte_span, classify
 
@@ -63,3 +65,22 @@ def class_key(value: Any, kind: str | None) -> Any:
 def fits_i32(tensor: Any) -> bool:
     """Whether every offset of `tensor`, a tile beyond its end included, fits 31 bits."""
     return byte_span(tensor) < 2**31 - 2**24 and all(e < 2**30 for e in tensor.shape)
+
+
+def watch_globals(function: Callable[..., Any]) -> tuple[tuple[dict[str, Any], str, Any], ...]:
+    """The globals that `function` names, and that its inline functions name, with their values."""
+    found: list[tuple[dict[str, Any], str, Any]] = []
+    waiting: list[Any] = [function]
+    seen: set[Any] = set()
+    while waiting:
+        one = waiting.pop()
+        seen.add(one)
+        space = one.__globals__
+        for name in one.__code__.co_names:
+            value = space.get(name)
+            inner = getattr(value, "function", None) if isinstance(value, InlineFunction) else None
+            if inner is not None and inner not in seen:
+                waiting.append(inner)
+            if name in space and not isinstance(value, ModuleType):
+                found.append((space, name, value))
+    return tuple(found)

@@ -109,7 +109,7 @@ class VmProgram:
             for p, w in zip(self.parameters, words, strict=True)
         ]
         try:
-            return vm.run(
+            report = vm.run(
                 self.binary.ptx,
                 self.entry,
                 (blocks, 1, 1),
@@ -129,6 +129,8 @@ class VmProgram:
                 f"the virtual machine has no memory to watch tensors that span {size:,} bytes",
                 "launch on a part of them",
             ) from None
+        print("".join(report.output), end="")
+        return report
 
 
 def span_of(tensor: Any) -> Any:

@@ -230,6 +230,43 @@ def test_a_call_may_name_stages_and_warps_and_nothing_else():
         outer(x, x, y, schedule="persistent")
 
 
+FACTOR, SHIFT = 3.0, 1.0
+
+
+@tw.inline
+def moved(x):
+    return x + SHIFT
+
+
+@tw.kernel
+def scale_and_move(x: tw.Tensor, y: tw.Tensor):
+    """y[i] = FACTOR x[i] + SHIFT"""
+    tw.store(y, (0,), moved(tw.load(x, (0,), (8,)) * FACTOR))
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_globals_that_change_are_compiled_in_anew(way, monkeypatch):
+    x, y = torch.arange(8.0), torch.empty(8)
+    for factor, shift in ((3.0, 1.0), (5.0, 1.0), (5.0, -2.0)):
+        monkeypatch.setitem(globals(), "FACTOR", factor)
+        monkeypatch.setitem(globals(), "SHIFT", shift)
+        for _ in range(2):
+            scale_and_move(x, y, target=way)
+            assert torch.equal(y, factor * x + shift)
+
+
+@tw.kernel
+def tell(x: tw.Tensor):
+    for i in tw.range(x.shape[0]):
+        tw.print("row {} has {}", i, x[i])
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_kernels_print_wherever_they_run(way, capfd):
+    tell(torch.tensor([1.5, -2.5]), target=way)
+    assert capfd.readouterr().out.splitlines() == ["row 0 has 1.5", "row 1 has -2.5"]
+
+
 def test_scalars_beyond_64_bits_are_refused():
     with pytest.raises(LaunchError, match="n is 9223372036854775808, beyond 64 bits"):
         reverse(torch.randn(8), torch.zeros(8), 2**63, target="interpret")
