@@ -90,11 +90,12 @@ def show(title: str, rows: Sequence[Row]) -> None:
             row.shape,
             f"{row.ours_us:,.1f}",
             row.peer,
-            f"{row.peer_us:,.1f}",
-            f"{row.ratio:.2f}x",
+            f"{row.peer_us:,.1f}" if row.peer != "-" else "",
+            f"{row.ratio:.2f}x" if row.peer != "-" else "",
             row.rate,
         )
-    Console().print(table)
+    console = Console()
+    (console if console.is_terminal else Console(width=140)).print(table)
 
 
 def write(path: Path, rows: Sequence[Row]) -> None:
