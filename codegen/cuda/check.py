@@ -7,6 +7,7 @@ Tiles are printed by one lane, which holds them whole (`infer_layouts` replicate
 from __future__ import annotations
 
 import json
+import math
 import re
 
 from tilewright.codegen.cuda.elements import read_number
@@ -22,6 +23,9 @@ add_snippets(r"""
 //@ tw_print
 extern "C" __device__ int vprintf(const char *format, void *values);
 __device__ __forceinline__ void tw_print(const char *format) { vprintf(format, 0); }
+__device__ __forceinline__ void tw_print(const char *format, long long *words) {
+    vprintf(format, words);
+}
 __device__ __forceinline__ void tw_print(const char *format, long long value) {
     vprintf(format, &value);
 }
@@ -34,12 +38,24 @@ __device__ __forceinline__ void tw_print(const char *format, double value) {
 """)
 
 
+MOST_VALUES = 32
+"""Arguments of one `vprintf`. What one call prints stays together; calls of blocks interleave."""
+
+
 @emits(Print)
 def emit_print(item: Print, e: Emitter) -> None:
     """`{}` takes the values in order; `{{` and `}}` are braces."""
     e.comment(item)
     texts = [_plain(part) for part in re.split(r"(?<!\{)\{[^{}]*\}(?!\})", item.text)]
+    values = [[_format_number(*n) for n in _list_numbers(e, v)] for v in item.values]
     with e.block(f"if ({once_per_block(e)})"):
+        if 0 < sum(map(len, values)) <= MOST_VALUES:
+            shown = [_join(v, formats) for v, formats in zip(item.values, values, strict=True)]
+            line = "".join(a + b for a, b in zip(texts, [*shown, "\n"], strict=True))
+            words = ", ".join(word for formats in values for _, word in formats)
+            e.line(f"long long tw_words[] = {{{words}}};")
+            e.line(e.call("tw_print", _quoted(line), "tw_words") + ";")
+            return
         for i, text in enumerate(texts):
             if i:
                 _print_value(e, item.values[i - 1])
@@ -47,6 +63,29 @@ def emit_print(item: Print, e: Emitter) -> None:
                 text += "\n"
             if text:
                 e.line(e.call("tw_print", _quoted(text)) + ";")
+
+
+def _list_numbers(e: Emitter, value: Value) -> list[tuple[DType, str]]:
+    """The numbers of a value: their dtype, and their C++ text."""
+    name, dtype = e.name(value), element_type(value)
+    count = 0 if isinstance(value.type, ScalarType) else math.prod(shape_of(value))
+    places = [f"{name}[{r}]" for r in range(count)] if count else [name]
+    return [(dtype, read_number(e, dtype, place)) for place in places]
+
+
+def _format_number(dtype: DType, number: str) -> tuple[str, str]:
+    """How `vprintf` shows a number, and the word of 8 bytes that it is given."""
+    if dtype.kind == "bool":
+        return "%s", f'(long long)({number} ? "True" : "False")'
+    if not dtype.is_integer:
+        digits = 17 if dtype.name == "f64" else 9
+        return f"%.{digits}g", f"__double_as_longlong((double)({number}))"
+    return ("%lld" if dtype.signed or dtype.bits < 64 else "%llu"), f"(long long)({number})"
+
+
+def _join(value: Value, formats: list[tuple[str, str]]) -> str:
+    text = " ".join(kind for kind, _ in formats)
+    return text if isinstance(value.type, ScalarType) else f"[{text}]"
 
 
 def _print_value(e: Emitter, value: Value) -> None:
