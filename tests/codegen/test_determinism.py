@@ -27,7 +27,9 @@ for kernel, arguments in ((matmul, (a, b, c)), (softmax, (x, y))):
 def run_apart(folder: Path, seed: str) -> list[str]:
     """The hashes that a process of its own prints, with its own cache and hash seed."""
     folder.mkdir()
-    environment = dict(os.environ, TILEWRIGHT_CACHE=str(folder / "cache"), PYTHONHASHSEED=seed)
+    path = os.pathsep.join(map(os.path.abspath, filter(None, sys.path)))
+    environment = dict(os.environ, PYTHONHASHSEED=seed, PYTHONPATH=path)
+    environment["TILEWRIGHT_CACHE"] = str(folder / "cache")
     done = subprocess.run(
         [sys.executable, "-c", SCRIPT], cwd=folder, env=environment, capture_output=True, text=True
     )

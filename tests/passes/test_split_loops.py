@@ -59,9 +59,7 @@ def test_meaning_is_kept(width):
 
 
 def test_the_first_part_has_no_masks():
-    kernel = split_loops(
-        simplify(sum_rows.capture(torch.zeros(3, 17), torch.zeros(3)), None), None
-    )
+    kernel = split_loops(simplify(sum_rows.capture(torch.zeros(3, 17), torch.zeros(3)), None), None)
     assert masks_of(kernel) == [(False, False), (False, True)]
 
 
