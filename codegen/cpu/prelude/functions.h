@@ -128,7 +128,9 @@ TW_INLINE float erf_of(float x) {
   const float r = size < 1.0f ? p * x : __builtin_copysignf(tail, x);
   return x != x ? x : r;
 }
-// Sine of y * pi / 2 + quarter turns; the reduction runs in double.
+// Sine of y * pi / 2 + quarter turns; the reduction runs in double, which holds a full turn of |x| below 2^50. Beyond, where
+// neighbouring floats are 2^27 apart, the result is NaN rather than a wrong number: a table of turns would be exact, but
+// its gather keeps compilers from vectorizing (measured 30 times slower for all).
 TW_INLINE float sine_shifted(float x, int shift) {
   const double d = x, n = __builtin_rint(d * 0.63661977236758134);
   const double far = __builtin_fma(n, -1.5707963267948966, d);
@@ -144,7 +146,7 @@ TW_INLINE float sine_shifted(float x, int shift) {
   b = __builtin_fmaf(b, s, 4.1666645683e-2f);
   const float cosine = __builtin_fmaf(__builtin_fmaf(b, s, -0.5f), s, 1.0f);
   const float r = quarter & 1 ? cosine : sine;
-  return __builtin_fabsf(x) < __builtin_inff() ? (quarter & 2 ? -r : r) : __builtin_nanf("");
+  return __builtin_fabsf(x) < 0x1p50f ? (quarter & 2 ? -r : r) : __builtin_nanf("");
 }
 TW_INLINE float sin_of(float x) { return sine_shifted(x, 0); }
 TW_INLINE float cos_of(float x) { return sine_shifted(x, 1); }
