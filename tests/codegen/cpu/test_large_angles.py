@@ -1,4 +1,4 @@
-"""sin and cos of f32 below 2^50 are right; beyond, the cpu target says NaN, never a wrong number."""
+"""sin and cos of f32 below 2^50 are right; beyond, the cpu target says NaN, no wrong number."""
 
 from __future__ import annotations
 
