@@ -102,7 +102,7 @@ def _check(a: torch.Tensor, b: torch.Tensor) -> None:
 def choose_tiles(m: int, n: int, dtype: torch.dtype) -> dict[str, int]:
     """CPU tiles for a product: as large as leaves every thread a block, flat for few rows."""
     if m <= 32:
-        return {"bm": 32, "bn": 256, "bk": 512 if dtype == torch.bfloat16 else 256}
+        return {"bm": 32, "bn": 128, "bk": 512 if dtype == torch.bfloat16 else 256}
     threads = torch.get_num_threads()
     for edge in (512, 256, 128):
         if -(-m // edge) * -(-n // edge) >= threads and max(m, n) >= edge:

@@ -89,6 +89,9 @@ TW_INLINE int64_t count_columns(int64_t low, int64_t high, int64_t step, int64_t
 // cache beats pieces that come back from the third (f32 on AMX, 1024³, of torch: kept 1.26, scratch 1.32 to 1.42).
 template <int BM, int BN> constexpr bool keeps_pieces() { return BM < 512 || BN < 512; }
 
+// Flat blocks meet each piece of the long operand once (few rows, many weights): keeping it would write all of it back.
+enum { FLAT = 32 };
+
 // Columns of a piece, as measured at 1024³ (ratios to torch). 128 × 128 blocks, f32: 128 columns 0.93, 256 0.99, 512 1.07,
 // 1024 1.12; bf16: 128 1.35, 256 1.50, 512 1.38. Scratch has to fit beside the accumulators.
 template <class T, int BM, int BN> constexpr int piece_columns() {
@@ -108,8 +111,9 @@ template <class T, int ROWS> TW_INLINE int64_t count_kept(int64_t k) {
   return kept > 0 ? kept : 1;
 }
 
+// `static`: libraries for several instruction sets live in one process, and their scratch differs in size.
 template <class T, int BM, int BN>
-__attribute__((noinline)) void contract(float* acc, const T* x, int64_t x0, int64_t x1, int64_t rows, const T* y,
+static __attribute__((noinline)) void contract(float* acc, const T* x, int64_t x0, int64_t x1, int64_t rows, const T* y,
                                        int64_t y0, int64_t y1, int64_t cols, int64_t k, Operands& panels) {
   constexpr int KC = piece_columns<T, BM, BN>();
   typedef BestMatrix<T, BM, BN, KC> Pieces;
@@ -131,10 +135,16 @@ __attribute__((noinline)) void contract(float* acc, const T* x, int64_t x0, int6
     const float* a = panels.left.find(from_x, x0, x1, rows, left, Pieces::LEFT * 4, [&](float* to) {
       Pieces::load_left(to, from_x, x0, x1, rows, left);
     });
-    const float* b = panels.right.find(from_y, y0, y1, cols, left, Pieces::RIGHT * 4, [&](float* to) {
-      Pieces::load_right(to, from_y, y0, y1, cols, left);
-    });
-    Pieces::mma(acc, a, b, (int)rows, (int)cols, left);
+    if constexpr (BM <= FLAT) {
+      alignas(64) static thread_local float b[Pieces::RIGHT];
+      Pieces::load_right(b, from_y, y0, y1, cols, left);
+      Pieces::mma(acc, a, b, (int)rows, (int)cols, left);
+    } else {
+      const float* b = panels.right.find(from_y, y0, y1, cols, left, Pieces::RIGHT * 4, [&](float* to) {
+        Pieces::load_right(to, from_y, y0, y1, cols, left);
+      });
+      Pieces::mma(acc, a, b, (int)rows, (int)cols, left);
+    }
   }
 }
 
