@@ -24,7 +24,7 @@ from tilewright.ir.kernel import Kernel
 from tilewright.ir.memory import BufferView, TensorView
 from tilewright.ir.numeric import Array, numpy_class
 from tilewright.ir.types import DType
-from tilewright.ir.values import Value, element_type
+from tilewright.ir.values import Value
 
 Outcome = type[Yield] | type[Break] | type[Continue] | type[Condition]
 Steps = Generator[str, None, tuple[Outcome, tuple[Any, ...]]]
@@ -228,8 +228,3 @@ def _take_turns(runs: Iterator[Steps], what: str, clock: Clock) -> Generator[str
             stuck = sorted({reason for _, reason in waiting})
             yield "; ".join(f"a {what} waits for {reason}" for reason in stuck)
         everybody = not moved
-
-
-def scalar_argument(value: Value, number: float) -> Array:
-    """A Python number as the decoded argument for the scalar parameter `value`."""
-    return np.asarray(number, numpy_class(element_type(value)))

@@ -21,7 +21,7 @@ from tilewright.codegen.cuda.places import all_of, digit, sum_of
 from tilewright.codegen.cuda.prelude import add_snippets
 from tilewright.codegen.cuda.region import index_type, inside, offset_terms
 from tilewright.codegen.cuda.shared import Ints, emit_addresses, thread_expression
-from tilewright.ir.diagnostics import InternalError
+from tilewright.ir.diagnostics import LanguageError
 from tilewright.ir.instructions.buffer import Copy
 from tilewright.ir.layout import Layout
 from tilewright.ir.values import buffer_type, shape_of, tensor_type
@@ -99,7 +99,9 @@ def emit_copy(item: Copy, e: Emitter) -> None:
     e.comment(item)
     e.alias(item.results[0], "")
     if item.path not in ("cp_async", "plain"):
-        raise InternalError(f"no template for copies by {item.path}")
+        raise LanguageError(
+            f"copies by {item.path} have no CUDA code", 'path="cp_async"', location=item.location
+        )
     plan = _plan(e, item)
     whole = _whole_places(e, plan) if item.path == "cp_async" else None
     condition = _is_whole(e, plan)

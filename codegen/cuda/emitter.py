@@ -33,7 +33,7 @@ from tilewright.codegen.cuda.lines import GENERATED, number_lines
 from tilewright.codegen.cuda.names import Names
 from tilewright.codegen.cuda.prelude import SNIPPETS, print_prelude
 from tilewright.codegen.parameters import Parameter, list_parameters
-from tilewright.ir.diagnostics import InternalError, Location, TilewrightError
+from tilewright.ir.diagnostics import InternalError, LanguageError, Location, TilewrightError
 from tilewright.ir.instruction import Body, Instruction
 from tilewright.ir.instructions.memory import Rows, Subview
 from tilewright.ir.instructions.scalar import Const
@@ -283,7 +283,11 @@ class Emitter:
         """One instruction by its template."""
         template = TEMPLATES.get(type(item))
         if template is None:
-            raise InternalError(f"the CUDA code generator has no template for {item.mnemonic}")
+            raise LanguageError(
+                f"{item.mnemonic} cannot run on {self.target.name}: it has no CUDA code",
+                'target="interpret" runs it by its meaning',
+                location=item.location,
+            )
         try:
             template(item, self)
         except TilewrightError as error:

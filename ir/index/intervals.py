@@ -76,10 +76,3 @@ def modulo_intervals(a: Interval, b: Interval) -> Interval:
     if a[0] is not None and a[0] >= 0 and a[1] is not None:
         high = a[1] if high is None else min(a[1], high)
     return 0, high
-
-
-def union_intervals(a: Interval, b: Interval) -> Interval:
-    """The smallest interval around both."""
-    low = None if a[0] is None or b[0] is None else min(a[0], b[0])
-    high = None if a[1] is None or b[1] is None else max(a[1], b[1])
-    return low, high

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 import tilewright as tw
-from tilewright.ir.diagnostics import ResourceError, TilewrightError
+from tilewright.ir.diagnostics import LanguageError, ResourceError, TilewrightError
 from tilewright.runtime.errors import BuildError, LaunchError
 
 
@@ -456,3 +456,22 @@ def exact(x: tw.Tensor, y: tw.Tensor, z: tw.Tensor):
     for k in tw.range(0, x.shape[1], 64, stages=tw.exactly(40)):
         acc = tw.mma(tw.load(x, (0, k), (64, 64)), tw.load(y, (0, k), (64, 64)).T, acc)
     tw.store(z, (0, 0), acc)
+
+
+@tw.kernel
+def two_roles(x: tw.Tensor, y: tw.Tensor):
+    """Roles cross through a buffer."""
+    tw.grid(1)
+    buffer = tw.shared((32,), tw.f32)
+    with tw.role("load", warps=4):
+        buffer.store(tw.load(x, (0,), (32,)))
+    with tw.role("math", warps=4):
+        tw.store(y, (0,), tw.zeros((32,), tw.f32))
+
+
+@pytest.mark.parametrize("way", ["cpu", "vm:sm_80"])
+def test_roles_are_refused_by_name_with_a_way_out(way):
+    x = torch.zeros(32)
+    with pytest.raises(LanguageError, match="roles") as caught:
+        two_roles(x, torch.zeros(32), target=way)
+    assert caught.value.hint
