@@ -33,13 +33,11 @@ from tilewright.ir.instructions.scalar import Const
 from tilewright.ir.instructions.shape import Convert
 from tilewright.ir.instructions.sync import Commit, Wait
 from tilewright.ir.kernel import Builder, Environment, Kernel, definitions, substitute
-from tilewright.ir.layout import Layout
 from tilewright.ir.targets.record import Target
 from tilewright.ir.values import (
     ScalarType,
     TensorType,
     Value,
-    shape_of,
     tensor_type,
     tile_type,
 )
@@ -47,9 +45,8 @@ from tilewright.passes.exchange import expand_converts
 from tilewright.passes.facts import Facts, find_facts
 from tilewright.passes.runner import Context, Pass
 from tilewright.passes.slice_products import slice_products
-from tilewright.passes.staging import choose_memory, choose_width, fast_axis
-from tilewright.passes.users import Users, ends_in_product, find_product, find_users
-from tilewright.passes.warp_grid import block_step
+from tilewright.passes.staging import choose_memory, choose_width, find_blocks
+from tilewright.passes.users import Users, ends_in_product, find_users
 from tilewright.passes.wide_stores import widen_stores
 
 
@@ -139,10 +136,12 @@ class _Stage:
         result = self.staged[item.results[0]]
         kind = tile_type(result)
         assert kind.layout is not None
-        axis = fast_axis(tensor_type(item.tensor))
+        axis = tensor_type(item.tensor).fast_axis
         matrices = self.target.has("ldmatrix")
         registers = kind.layout.with_bits(kind.dtype.bits)
-        memory = choose_memory(registers, axis, matrices, self._blocks(result, registers))
+        memory = choose_memory(
+            registers, axis, matrices, find_blocks(result, self.users, self.target)
+        )
         width = choose_width(item, memory.shape[axis], self.facts)
         path = "cp_async" if width >= 4 and self.target.has("cp_async") else "plain"
         name = result.name or "x"
@@ -160,17 +159,6 @@ class _Stage:
             )
         )
         self.pending.append((token, buffer, result))
-
-    def _blocks(self, value: Value, registers: Layout) -> tuple[int, int] | None:
-        """[step] the dimension k and the size of the blocks in which a product takes a tile."""
-        found = find_product(value, self.users)
-        if found is None:
-            return None
-        product, dim = found
-        if product.atom is None or registers.shape[dim] != shape_of(value)[dim]:
-            return None
-        size = block_step(self.target.find_atom(product.atom), registers.shape[dim])
-        return None if size is None else (dim, size)
 
     def _flush(self, builder: Builder) -> None:
         """Wait for the pending copies and read their buffers."""

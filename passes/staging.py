@@ -16,19 +16,17 @@ from tilewright.ir.layout import Layout
 from tilewright.ir.layout.banks import Access
 from tilewright.ir.layout.construct import ordered
 from tilewright.ir.layout.shared import choose_swizzle
+from tilewright.ir.targets.record import Target
 from tilewright.ir.targets.shared_access import plan_shared_access
-from tilewright.ir.values import TensorType, tensor_type
+from tilewright.ir.values import Value, shape_of, tensor_type, tile_type
 from tilewright.passes.access_widths import find_width
 from tilewright.passes.facts import Facts
 from tilewright.passes.rings import stack_layout
+from tilewright.passes.users import Users, find_product
+from tilewright.passes.warp_grid import block_step
 
 SAMPLE = 96
 """Requests of each kind that the search for a swizzle looks at: patterns repeat long before."""
-
-
-def fast_axis(kind: TensorType) -> int:
-    """The last axis of stride 1; the last axis where none has."""
-    return max((a for a, s in enumerate(kind.strides) if s == "1"), default=kind.rank - 1)
 
 
 @functools.cache
@@ -77,6 +75,19 @@ def _sampled(access: Access) -> Access:
     rows = slice(0, None, max(1, len(access.active) // SAMPLE))
     coordinates = tuple(c[rows] for c in access.coordinates)
     return Access(coordinates, access.active[rows], access.width)
+
+
+def find_blocks(value: Value, users: Users, target: Target) -> tuple[int, int] | None:
+    """[step] the dimension k and the size of the blocks in which a product takes a tile."""
+    found = find_product(value, users)
+    if found is None:
+        return None
+    product, dim = found
+    registers = tile_type(value).layout
+    if product.atom is None or registers is None or registers.shape[dim] != shape_of(value)[dim]:
+        return None
+    size = block_step(target.find_atom(product.atom), registers.shape[dim])
+    return None if size is None else (dim, size)
 
 
 def choose_width(item: Load, row: int, facts: Facts) -> int:
