@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from tilewright.runtime.vm.instructions.mma import form_of
 from tilewright.runtime.vm.instructions.wgmma import form_of as group_form_of
+from tilewright.runtime.vm.instructions.wmma import form_of as wmma_form_of
 
 if TYPE_CHECKING:
     from tilewright.runtime.vm.launch import Launch
@@ -63,6 +64,9 @@ class Report:
             elif ins.opcode == "wgmma" and ins.mods[0] == "mma_async":
                 group = group_form_of(ins)
                 flops[group.a] += count * group.flops
+            elif ins.opcode == "wmma" and ins.mods[0] == "mma":
+                fragments = wmma_form_of(ins)
+                flops[fragments.a] += count * fragments.flops
         self.counters["mma_flops"] = dict(flops)
 
     def _collect_traffic(self) -> None:
@@ -149,7 +153,7 @@ _SHOWN = {
 _CLASSES = {
     "memory": "ld ldu st atom red ldmatrix stmatrix prefetch".split(),
     "async": ["cp"],
-    "matrix": ["mma", "wgmma"],
+    "matrix": ["mma", "wgmma", "wmma"],
     "control": "bra brx call ret exit".split(),
     "barrier": "bar barrier mbarrier membar fence".split(),
     "warp": "shfl vote match redux activemask elect".split(),

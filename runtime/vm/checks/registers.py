@@ -15,12 +15,13 @@ from tilewright.runtime.vm.records import Instruction, Register, Symbol
 
 _NO_RESULT = frozenset(
     "st red bra brx call ret exit cp prefetch prefetchu stmatrix membar fence trap nanosleep "
-    "setmaxnreg discard".split()
+    "setmaxnreg discard applypriority stackrestore".split()
 )
 
 _WITH_RESULT = {
     "mbarrier": {"arrive", "test_wait", "try_wait"},
     "wgmma": {"mma_async"},
+    "wmma": {"load", "mma"},
     "bar": {"red"},
     "barrier": {"red"},
 }

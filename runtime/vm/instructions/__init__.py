@@ -25,6 +25,7 @@ from tilewright.runtime.vm.instructions import (
     tensormap,
     warp,
     wgmma,
+    wmma,
 )
 
 Binder = Callable[..., Any]
@@ -73,6 +74,7 @@ EFFECTS: dict[str, Binder] = {
     **mma.EFFECTS,
     **mbarrier.EFFECTS,
     **wgmma.EFFECTS,
+    **wmma.EFFECTS,
     **tensormap.EFFECTS,
     **async_copy.EFFECTS,
     "st": partial(_by_proxy, loads.EFFECTS["st"]),

@@ -20,12 +20,12 @@ from tilewright.runtime.vm.instructions.warp import bind_members
 from tilewright.runtime.vm.memory import Array
 from tilewright.runtime.vm.records import Immediate, Instruction, Operand, Register, Vector
 
-_ELEMENT_BITS = {
+ELEMENT_BITS = {
     "f16": 16, "bf16": 16, "tf32": 32, "f64": 64, "s8": 8, "u8": 8, "s4": 4, "u4": 4, "b1": 1,
     "e4m3": 8, "e5m2": 8,
 }  # fmt: skip
 
-_ACCUMULATORS: dict[str, tuple[int, int, Any]] = {
+ACCUMULATORS: dict[str, tuple[int, int, Any]] = {
     "f32": (32, 1, np.float32),
     "s32": (32, 1, np.int32),
     "f16": (32, 2, np.float16),
@@ -59,7 +59,7 @@ def form_of(ins: Instruction) -> Form:
     shape = next(m for m in ins.mods if m.startswith("m") and "n" in m and "k" in m)
     m, rest = shape[1:].split("n")
     n, k = rest.split("k")
-    types = [mod for mod in ins.mods if mod in _ELEMENT_BITS or mod in ("f32", "s32")]
+    types = [mod for mod in ins.mods if mod in ELEMENT_BITS or mod in ("f32", "s32")]
     if (
         len(types) != 4
         or "sp" in ins.mods
@@ -73,7 +73,7 @@ def form_of(ins: Instruction) -> Form:
     return Form(int(m), int(n), int(k), d, a, b, c, "satfinite" in ins.mods, operation)
 
 
-def _items(operand: Operand) -> tuple[Operand, ...]:
+def items_of(operand: Operand) -> tuple[Operand, ...]:
     return operand.items if isinstance(operand, Vector) else (operand,)
 
 
@@ -151,7 +151,7 @@ def _bind_small(
     shape: tuple[int, int],
     kind: str,
 ) -> Any:
-    bits = _ELEMENT_BITS[kind]
+    bits = ELEMENT_BITS[kind]
     per = 32 // bits
     index = _indices(frame, items, places, shape, per)
     if bits == 8:
@@ -173,21 +173,35 @@ def _bind_small(
     return read
 
 
-def _bind_accumulator(frame: Frame, items: tuple[Operand, ...], form: Form, kind: str) -> Any:
+def bind_accumulator(
+    frame: Frame,
+    items: tuple[Operand, ...],
+    places: tuple[Array, Array],
+    shape: tuple[int, int],
+    kind: str,
+) -> Any:
+    """`read()`: the addend; constants must be zero."""
     if all(isinstance(item, Immediate) for item in items):
-        zeros = np.zeros((frame.warps, form.m, form.n), np.float32)
+        zeros = np.zeros((frame.warps, *shape), np.float32)
         return lambda: zeros
-    bits, per, dtype = _ACCUMULATORS[kind]
-    index = _indices(frame, items, c_places(form.m, form.n), (form.m, form.n), per)
+    bits, per, dtype = ACCUMULATORS[kind]
+    index = _indices(frame, items, places, shape, per)
     flat = _flat(frame, bits, dtype)
     if kind == "f16":
         return lambda: flat.take(index).astype(np.float32)
     return lambda: flat.take(index)
 
 
-def _bind_result(frame: Frame, items: tuple[Operand, ...], form: Form) -> Any:
-    bits, per, dtype = _ACCUMULATORS[form.d]
-    index = _indices(frame, items, c_places(form.m, form.n), (form.m, form.n), per)
+def bind_result(
+    frame: Frame,
+    items: tuple[Operand, ...],
+    places: tuple[Array, Array],
+    shape: tuple[int, int],
+    kind: str,
+) -> Any:
+    """`write(value, warps)`: matrices into the registers of some warps (None: all)."""
+    bits, per, dtype = ACCUMULATORS[kind]
+    index = _indices(frame, items, places, shape, per)
     flat = _flat(frame, bits, dtype)
 
     def write(value: Array, warps: Any) -> None:
@@ -201,15 +215,16 @@ def _bind_result(frame: Frame, items: tuple[Operand, ...], form: Form) -> Any:
 
 def _bind(ins: Instruction, frame: Frame) -> Any:
     form = form_of(ins)
-    d, a, b, c = (_items(operand) for operand in ins.operands[:4])
+    d, a, b, c = (items_of(operand) for operand in ins.operands[:4])
     read_a = bind_reader(
-        frame, a, a_places(form.m, form.k, _ELEMENT_BITS[form.a]), (form.m, form.k), form.a
+        frame, a, a_places(form.m, form.k, ELEMENT_BITS[form.a]), (form.m, form.k), form.a
     )
     read_b = bind_reader(
-        frame, b, b_places(form.k, form.n, _ELEMENT_BITS[form.b]), (form.k, form.n), form.b
+        frame, b, b_places(form.k, form.n, ELEMENT_BITS[form.b]), (form.k, form.n), form.b
     )
-    read_c = _bind_accumulator(frame, c, form, form.c)
-    write = _bind_result(frame, d, form)
+    shape = (form.m, form.n)
+    read_c = bind_accumulator(frame, c, c_places(*shape), shape, form.c)
+    write = bind_result(frame, d, c_places(*shape), shape, form.d)
     members = bind_members(ins, frame, None)
 
     def step(mask: Array | None) -> None:
