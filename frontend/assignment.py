@@ -27,13 +27,24 @@ def assign(c: Context, node: ast.Assign | ast.AnnAssign | ast.AugAssign) -> None
     targets = node.targets if isinstance(node, ast.Assign) else [node.target]
     if node.value is None:
         raise LanguageError("a declaration without a value", "assign a value")
-    c.targets = _names(targets[0])
-    before = len(c.builder.instructions)
-    held = evaluate(c, node.value)
-    if len(targets) == 1 and isinstance(targets[0], ast.Name):
-        held = _named(c, held, targets[0].id, before)
+    held = _evaluate_for(c, targets, node.value)
     for target in targets:
         _bind(c, target, held)
+
+
+def _evaluate_for(c: Context, targets: list[ast.expr], value: ast.expr) -> Any:
+    """What `value` is, named as its one target, or as the parts of one: `x, y = 1, 2`."""
+    match targets, value:
+        case [ast.Tuple(elts=parts)], ast.Tuple(elts=values) if len(parts) == len(values):
+            if not any(isinstance(part, ast.Starred) for part in (*parts, *values)):
+                pairs = zip(parts, values, strict=True)
+                return tuple(_evaluate_for(c, [part], value) for part, value in pairs)
+    c.targets = _names(targets[0])
+    before = len(c.builder.instructions)
+    held = evaluate(c, value)
+    if len(targets) == 1 and isinstance(targets[0], ast.Name):
+        return _named(c, held, targets[0].id, before)
+    return held
 
 
 def _names(target: ast.expr) -> tuple[str, ...]:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from tilewright.frontend.common_types import suggest_casts
 from tilewright.frontend.context import Context, Retype
 from tilewright.frontend.values import Extents, Record, describe, is_number, label
 from tilewright.ir.diagnostics import LanguageError, ShapeError, TypeMismatch
@@ -159,10 +160,8 @@ def common_dtype(c: Context, values: list[Value]) -> DType:
             continue
         adapt(c, first, right)
         adapt(c, other, left)
-        narrow, wide = (first, other) if left.bits <= right.bits else (other, first)
         raise TypeMismatch(
-            f"two dtypes meet: {label(first)} and {label(other)}",
-            f"cast one of them, e.g. {narrow.name or 'x'}.cast(tw.{element_type(wide).name})",
+            f"two dtypes meet: {label(first)} and {label(other)}", suggest_casts(first, other)
         )
     return element_type(first)
 

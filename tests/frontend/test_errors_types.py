@@ -36,6 +36,27 @@ def scalar_dtype(h: tw.Tensor, s: tw.Scalar):
 
 
 @broken
+def a_float_wins_over_an_integer(x: tw.Tensor, i: tw.Tensor):
+    """TypeMismatch
+    two dtypes meet: v: f32 and n: i32
+    v * n
+    cast one of them, e.g. n.cast(tw.f32)"""
+    v, n = x[0], i[0]
+    x[0] = v * n
+
+
+@broken
+def neither_holds_the_other(x: tw.Tensor, h: tw.Tensor):
+    """TypeMismatch
+    two dtypes meet: a: tile<[4], f16> and b: tile<[4], bf16>
+    a + b
+    cast both, e.g. a.cast(tw.f32) and b.cast(tw.f32)"""
+    a = tw.load(h, 0, 4)
+    b = tw.load(x, 0, 4).cast(tw.bf16)
+    tw.store(h, 0, a + b)
+
+
+@broken
 def float_meets_integers(i: tw.Tensor):
     """TypeMismatch
     the float 0.5 meets integers of i32
