@@ -21,7 +21,9 @@ from tilewright.runtime.vm.instructions import (
     mbarrier,
     mma,
     move,
+    quad_mma,
     remote,
+    sparse_mma,
     tensormap,
     warp,
     wgmma,
@@ -65,18 +67,26 @@ def _by_proxy(plain: Binder, ins: Any, frame: Any) -> Any:
     return (remote.bind_remote if "async" in ins.mods else plain)(ins, frame)
 
 
+def _matrix(ins: Any, frame: Any) -> Any:
+    """`mma` is three families."""
+    if sparse_mma.is_sparse(ins):
+        return sparse_mma.bind_sparse(ins, frame)
+    bind = quad_mma.bind_quad if quad_mma.is_quad(ins) else mma.bind_dense
+    return bind(ins, frame)
+
+
 EFFECTS: dict[str, Binder] = {
     **loads.EFFECTS,
     **warp.EFFECTS,
     **move.EFFECTS,
     **atomics.EFFECTS,
     **matrix_loads.EFFECTS,
-    **mma.EFFECTS,
     **mbarrier.EFFECTS,
     **wgmma.EFFECTS,
     **wmma.EFFECTS,
     **tensormap.EFFECTS,
     **async_copy.EFFECTS,
+    "mma": _matrix,
     "st": partial(_by_proxy, loads.EFFECTS["st"]),
     "red": partial(_by_proxy, atomics.EFFECTS["red"]),
 }

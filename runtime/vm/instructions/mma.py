@@ -47,11 +47,12 @@ class Form:
     c: str
     saturates: bool
     operation: str
+    products: int = 1
 
     @property
     def flops(self) -> int:
         """Floating-point (or integer) operations per warp."""
-        return 2 * self.m * self.n * self.k
+        return 2 * self.m * self.n * self.k * self.products
 
 
 def form_of(ins: Instruction) -> Form:
@@ -60,17 +61,12 @@ def form_of(ins: Instruction) -> Form:
     m, rest = shape[1:].split("n")
     n, k = rest.split("k")
     types = [mod for mod in ins.mods if mod in ELEMENT_BITS or mod in ("f32", "s32")]
-    if (
-        len(types) != 4
-        or "sp" in ins.mods
-        or "row" not in ins.mods
-        or int(n) != 8
-        or (shape == "m8n8k4" and types[1] != "f64")
-    ):
+    if len(types) != 4 or int(n) != 8:
         raise Fault("unsupported", f"instruction {ins.name}")
     operation = next((mod for mod in ins.mods if mod in ("xor", "and")), "")
     d, a, b, c = types
-    return Form(int(m), int(n), int(k), d, a, b, c, "satfinite" in ins.mods, operation)
+    products = 4 if shape == "m8n8k4" and a == "f16" else 1
+    return Form(int(m), int(n), int(k), d, a, b, c, "satfinite" in ins.mods, operation, products)
 
 
 def items_of(operand: Operand) -> tuple[Operand, ...]:
@@ -213,7 +209,8 @@ def bind_result(
     return write
 
 
-def _bind(ins: Instruction, frame: Frame) -> Any:
+def bind_dense(ins: Instruction, frame: Frame) -> Any:
+    """The step of an `mma` with a dense A and one product per warp."""
     form = form_of(ins)
     d, a, b, c = (items_of(operand) for operand in ins.operands[:4])
     read_a = bind_reader(
@@ -255,6 +252,3 @@ def accumulate(form: Form, product: Array, c: Array) -> Array:
     if form.saturates:
         return np.clip(total, -(1 << 31), (1 << 31) - 1).astype(np.int32)
     return total.astype(np.int32)
-
-
-EFFECTS = {"mma": _bind}
