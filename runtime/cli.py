@@ -1,6 +1,8 @@
 """The `tilewright` command. Each subcommand is a function in its own file under `commands/`.
 
-Errors that a user can cause print as their message, without a traceback, and exit with 1.
+Errors that a user can cause print as their message, without a traceback. Exit codes: 0 success;
+1 it did not work, or the virtual machine found something wrong; 2 the command line cannot be read
+or does not fit the file that it names.
 """
 
 from __future__ import annotations
@@ -19,6 +21,9 @@ from tilewright.runtime.commands.doctor import doctor
 from tilewright.runtime.commands.inspect import inspect
 from tilewright.runtime.commands.layout import layout
 from tilewright.runtime.commands.run import run
+from tilewright.runtime.commands.vm_check import check as vm_check
+from tilewright.runtime.commands.vm_run import run as vm_run
+from tilewright.runtime.errors import UsageError
 
 COMMANDS: tuple[Callable[..., Any], ...] = (cache, doctor, inspect, layout, run)
 
@@ -31,6 +36,15 @@ app = typer.Typer(
 )
 for command in COMMANDS:
     app.command()(command)
+
+machine = typer.Typer(
+    name="vm",
+    help="Run or check PTX, from any compiler, on the virtual machine.",
+    no_args_is_help=True,
+)
+machine.command("run")(vm_run)
+machine.command("check")(vm_check)
+app.add_typer(machine)
 
 
 def _print_version(wanted: bool) -> None:
@@ -65,4 +79,4 @@ def main() -> None:
     except TilewrightError as error:
         console = Console(stderr=True, soft_wrap=True)
         console.print(f"{type(error).__name__}: {error}", style="red", markup=False)
-        sys.exit(1)
+        sys.exit(2 if isinstance(error, UsageError) else 1)

@@ -1,7 +1,8 @@
 """What this machine has of everything tilewright can use, and what to do about what is missing.
 
 Each `check_…` function looks at one thing and returns a `Finding`; none raises. A missing GPU is no
-fault (`absent`): the cpu target and the virtual machine do without. `missing` breaks something.
+fault (`absent`): the cpu target and the virtual machine do without. `missing` breaks something;
+where it is one of these two, the finding is `needed`, and the command exits with 1.
 """
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ class Finding:
     state: State
     found: str
     remedy: str = ""
+    needed: bool = False
 
 
 def examine_machine() -> list[Finding]:
@@ -71,7 +73,7 @@ def check_torch() -> Finding:
     try:
         version = importlib.metadata.version("torch")
     except importlib.metadata.PackageNotFoundError:
-        return Finding("torch", "missing", "not installed", "pip install torch")
+        return Finding("torch", "missing", "not installed", "pip install torch", needed=True)
     if version.endswith("+cpu") and check_gpu().state == "ok":
         return Finding("torch", "missing", version, "install a CUDA build of torch to use the GPU")
     return Finding("torch", "ok", version)
@@ -83,7 +85,7 @@ def check_nvrtc() -> Finding:
         bindings.nvrtc()
         return Finding("NVRTC", "ok", nvrtc.nvrtc_version())
     except BuildError as error:
-        return Finding("NVRTC", "missing", error.message, error.hint or "")
+        return Finding("NVRTC", "missing", error.message, error.hint or "", needed=True)
 
 
 def check_disassembler() -> Finding:
@@ -100,7 +102,7 @@ def check_compiler() -> Finding:
         compiler = cxx.find_compiler()
         ninja = cxx.find_ninja()
     except BuildError as error:
-        return Finding("C++ compiler", "missing", error.message, error.hint or "")
+        return Finding("C++ compiler", "missing", error.message, error.hint or "", needed=True)
     return Finding("C++ compiler", "ok", f"{compiler.version}; ninja at {ninja}")
 
 
@@ -118,7 +120,7 @@ def check_simd() -> Finding:
     found = isa.find_isas(isa.cpu_features())
     if not found:
         remedy = 'the cpu target needs AVX2; use target="vm:sm_80"'
-        return Finding("SIMD", "missing", "no AVX2", remedy)
+        return Finding("SIMD", "missing", "no AVX2", remedy, needed=True)
     return Finding("SIMD", "ok", ", ".join(found))
 
 
@@ -136,7 +138,7 @@ def check_cache() -> Finding:
     try:
         root = cache.check_writable()
     except TilewrightError as error:
-        return Finding("cache folder", "missing", error.message, error.hint or "")
+        return Finding("cache folder", "missing", error.message, error.hint or "", needed=True)
     return Finding("cache folder", "ok", str(root))
 
 

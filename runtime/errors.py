@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from tilewright.ir.diagnostics import ResourceError, TilewrightError
 
-__all__ = ["BuildError", "LaunchError", "ResourceError", "TilewrightError"]
+__all__ = ["BuildError", "LaunchError", "ResourceError", "TilewrightError", "UsageError"]
 
 
 class BuildError(TilewrightError):
@@ -13,3 +13,7 @@ class BuildError(TilewrightError):
 
 class LaunchError(TilewrightError):
     """A kernel cannot run with these arguments on this machine."""
+
+
+class UsageError(LaunchError):
+    """The words on a command line cannot be read, or do not fit what they name."""

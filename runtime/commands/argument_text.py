@@ -1,12 +1,15 @@
 """Arguments on the command line: `a=f16:128x64:randn`, `n=7`, `eps=1e-5`.
 
 A tensor is `dtype:extents:fill`; fills are randn, randint (-8 to 7, exact in every dtype that has
-them), zeros, ones, arange, and nan (an output that nobody wrote is then visible).
+them), zeros, ones, arange, and nan (an output that nobody wrote is then visible). `read_value` is
+the one reader of a value, for kernels of ours (torch tensors, by name) and for PTX (NumPy arrays,
+by position: `vm_values`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -14,10 +17,23 @@ import numpy as np
 from tilewright.ir.packing import pack_bits
 from tilewright.ir.types import DType, parse_dtype
 from tilewright.runtime.bindings import torch
-from tilewright.runtime.errors import LaunchError
+from tilewright.runtime.errors import UsageError
 from tilewright.runtime.tensors import TORCH_NAMES, PackedTensor, as_tensor, torch_dtype
 
 FILLS = ("randn", "randint", "zeros", "ones", "arange", "nan")
+
+
+@dataclass(frozen=True)
+class TensorText:
+    """A tensor as the command line describes it."""
+
+    dtype: DType
+    shape: tuple[int, ...]
+    fill: str
+
+    def codes(self, rng: np.random.Generator) -> Any:
+        """The elements as codes of the dtype, in the smallest unsigned container."""
+        return self.dtype.encode(_numbers(self.dtype, self.shape, self.fill, rng))
 
 
 def parse_arguments(texts: Sequence[str], seed: int) -> dict[str, Any]:
@@ -27,37 +43,61 @@ def parse_arguments(texts: Sequence[str], seed: int) -> dict[str, Any]:
     for text in texts:
         name, equals, value = text.partition("=")
         if not equals or not name:
-            raise LaunchError(f"cannot read --arg {text}", "write --arg a=f16:128x64:randn")
-        found[name] = _parse_value(value, text, rng)
+            raise UsageError(f"cannot read --arg {text}", "write --arg a=f16:128x64:randn")
+        read = read_value(value, text)
+        found[name] = make_tensor(read, rng) if isinstance(read, TensorText) else read
     return found
 
 
-def _parse_value(value: str, text: str, rng: np.random.Generator) -> Any:
+def read_value(value: str, text: str) -> TensorText | int | float:
+    """A number, or `dtype:extents:fill`; `text` is the whole option, for messages."""
     parts = value.split(":")
     if len(parts) == 1:
-        try:
-            return float(value) if any(c in value for c in ".en") else int(value)
-        except ValueError:
-            raise LaunchError(f"cannot read --arg {text}", "a scalar is a number") from None
+        return read_number(value, text)
     if len(parts) != 3 or parts[2] not in FILLS:
-        raise LaunchError(
+        raise UsageError(
             f"cannot read --arg {text}", f"write dtype:128x64:fill, fill one of {', '.join(FILLS)}"
         )
+    return TensorText(read_dtype(parts[0], text), read_extents(parts[1], text), parts[2])
+
+
+def read_number(value: str, text: str) -> int | float:
+    """`7`, `0x1f`, `-2.5`, `1e-5`, `inf`."""
     try:
-        dtype = parse_dtype(parts[0])
-        shape = tuple(int(e) for e in parts[1].split("x"))
+        return int(value, 16 if value.lower().lstrip("+-").startswith("0x") else 10)
+    except ValueError:
+        pass
+    try:
+        return float(value)
+    except ValueError:
+        raise UsageError(f"cannot read --arg {text}", "a scalar is a number") from None
+
+
+def read_dtype(name: str, text: str) -> DType:
+    """A dtype by our name."""
+    try:
+        return parse_dtype(name)
     except ValueError as error:
-        raise LaunchError(f"cannot read --arg {text}: {error}") from None
-    return make_tensor(dtype, shape, parts[2], rng)
+        raise UsageError(f"cannot read --arg {text}: {error}") from None
 
 
-def make_tensor(dtype: DType, shape: tuple[int, ...], fill: str, rng: np.random.Generator) -> Any:
-    """A CPU tensor of `dtype`; of bytes, packed, where torch has no such dtype."""
-    codes = dtype.encode(_numbers(dtype, shape, fill, rng))
+def read_extents(extents: str, text: str) -> tuple[int, ...]:
+    """`128x64`; each part is a whole number, 0 allowed."""
+    parts = extents.split("x")
+    if not all(part.isascii() and part.isdigit() for part in parts):
+        raise UsageError(
+            f"cannot read --arg {text}: {extents!r} is no shape", "write extents as 128x64"
+        )
+    return tuple(int(part) for part in parts)
+
+
+def make_tensor(wanted: TensorText, rng: np.random.Generator) -> Any:
+    """A CPU tensor of the dtype; of bytes, packed, where torch has no such dtype."""
+    dtype, codes = wanted.dtype, wanted.codes(rng)
     if dtype.name not in TORCH_NAMES:
-        return as_tensor(torch().from_numpy(pack_bits(codes, dtype.bits)), dtype, shape)
+        return as_tensor(torch().from_numpy(pack_bits(codes, dtype.bits)), dtype, wanted.shape)
     signed = np.ascontiguousarray(codes).view(f"i{codes.itemsize}")
-    return torch().from_numpy(signed).view(torch_dtype(dtype)).reshape(shape)
+    return torch().from_numpy(signed).view(torch_dtype(dtype)).reshape(wanted.shape)
 
 
 def _numbers(dtype: DType, shape: tuple[int, ...], fill: str, rng: np.random.Generator) -> Any:

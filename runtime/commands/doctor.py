@@ -1,7 +1,12 @@
-"""`tilewright doctor`: a table of what the machine has and what to do about what is missing."""
+"""`tilewright doctor`: a table of what the machine has and what to do about what is missing.
+
+It exits with 0 where the cpu target and the virtual machine work (a GPU, its driver and a torch for
+it may be missing), and with 1 where something that they need is missing.
+"""
 
 from __future__ import annotations
 
+import typer
 from rich.console import Console
 from rich.table import Table
 
@@ -11,7 +16,10 @@ _COLORS = {"ok": "green", "absent": "yellow", "missing": "red"}
 
 
 def doctor() -> None:
-    """Say what this machine has (GPU, compilers, SIMD, cache) and how to get what is missing."""
+    """Say what this machine has (GPU, compilers, SIMD, cache) and how to get what is missing.
+
+    Exits with 1 where the cpu target or the virtual machine cannot work.
+    """
     findings = examine_machine()
     console = Console()
     console.print(_table(findings))
@@ -20,6 +28,8 @@ def doctor() -> None:
         console.print(f"[red]something will not work:[/red] {', '.join(missing)}")
     else:
         console.print("[green]nothing that this machine could use is missing[/green]")
+    if any(finding.needed for finding in findings):
+        raise typer.Exit(1)
 
 
 def _table(findings: list[Finding]) -> Table:

@@ -39,7 +39,7 @@ def run(
     if check:
         compare(kernel, arguments, arg, seed)
     if report is not None:
-        show(str(report))
+        typer.echo(str(report))  # PTX has square brackets, which rich would read as styles
 
 
 def read_text(file: Path) -> str:

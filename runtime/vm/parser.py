@@ -43,7 +43,13 @@ _SPECIALS = (
 @lru_cache(maxsize=16)
 def parse(text: str) -> Module:
     """Parses a PTX file; a `Fault` of kind `syntax` names the line."""
-    return _Parser(text).module()
+    parser = _Parser(text)
+    try:
+        return parser.module()
+    except (IndexError, ValueError):  # the cursor ran off the end, or met something for a number
+        parser.at = min(parser.at, len(parser.tokens)) - 1
+        parser.fail("the text ends early" if parser.peek() == "" else "this is no number")
+        raise
 
 
 def number(text: str) -> Immediate:
@@ -89,6 +95,7 @@ class _Parser:
         self.files: dict[int, str] = {}
         self.scopes: list[dict[str, Register | str]] = []
         self.unique = 0
+        self.calls: dict[tuple[int, int, int], tuple[int, int]] = {}  # place → outermost call
 
     # -- cursor ------------------------------------------------------------------------------
 
@@ -309,11 +316,7 @@ class _Parser:
             elif text == ";":
                 self.at += 1
             elif text == ".loc":
-                self.at += 1
-                source = (self.integer(), self.integer())
-                while self.tokens[self.at].line == token.line:
-                    if self.take().text == "inlined_at":  # a helper's line tells users nothing
-                        source = (self.integer(), self.integer())
+                source = self.location()
             elif text == ".reg":
                 self.registers()
             elif text == ".pragma":
@@ -328,6 +331,20 @@ class _Parser:
                 self.fail("the file ends inside a function")
             else:
                 body.instructions.append(self.instruction(source))
+
+    def location(self) -> tuple[int, int]:
+        """`.loc file line column[, function_name …, inlined_at file line column]`: where the code
+        came from. Of an inlined function, the outermost call: a helper's line tells users nothing.
+        """
+        line = self.take().line
+        place = self.integer(), self.integer(), self.integer()
+        source = place[:2]
+        while self.tokens[self.at].line == line:
+            if self.take().text == "inlined_at":
+                call = self.integer(), self.integer(), self.integer()
+                source = self.calls.get(call, call[:2])
+        self.calls[place] = source
+        return source
 
     def registers(self) -> None:
         self.at += 1
@@ -419,6 +436,8 @@ class _Parser:
                 return Immediate(~int(number(self.take().text).value))
         if token.kind == "number":
             return number(token.text)
+        if token.kind == "end":
+            self.fail("the text ends early", token)
         if token.kind != "name":
             self.fail(f"unexpected {token.text!r}", token)
         named = self.name(token)

@@ -39,9 +39,9 @@ def _own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "250")
 
 
-def _run(*arguments: str) -> str:
+def _run(*arguments: str, code: int = 0) -> str:
     result = CliRunner().invoke(app, arguments, catch_exceptions=False)
-    assert result.exit_code == 0, result.output
+    assert result.exit_code == code, result.output
     return result.output
 
 
@@ -86,6 +86,15 @@ def test_doctor_notices_a_torch_without_cuda(monkeypatch: pytest.MonkeyPatch) ->
     assert "CUDA build of torch" in doctor.check_torch().remedy
 
 
+@pytest.mark.parametrize("needed", [False, True])
+def test_doctor_fails_only_where_cpu_or_virtual_machine_do(
+    monkeypatch: pytest.MonkeyPatch, needed: bool
+) -> None:
+    finding = doctor.Finding("thing", "missing", "none", "get it", needed)
+    monkeypatch.setattr(doctor, "CHECKS", (lambda: finding,))
+    assert "something will not work: thing" in _run("doctor", code=int(needed))
+
+
 def test_doctor_with_an_old_driver_and_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
     _give_machine(monkeypatch, replace(H200, capability=(7, 5)), (12, 4))
     output = _run("doctor")
@@ -108,7 +117,7 @@ def test_doctor_on_a_bare_machine(monkeypatch: pytest.MonkeyPatch, tmp_path: Pat
     monkeypatch.setattr(isa, "cpu_features", lambda: frozenset({"sse2"}))
     monkeypatch.setattr(doctor.sysconfig, "get_path", lambda name: str(tmp_path))
     (tmp_path / "cache").write_text("a file in the way")
-    output = _run("doctor")
+    output = _run("doctor", code=1)
     expected = {
         "GPU": ("absent", "no NVIDIA GPU can be used"),
         "driver": ("absent", "needed for the cuda target only"),

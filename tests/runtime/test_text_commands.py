@@ -10,7 +10,7 @@ from tilewright.ir.diagnostics import IRSyntaxError
 from tilewright.ir.parser import parse_kernel
 from tilewright.runtime.cli import app
 from tilewright.runtime.commands.argument_text import parse_arguments
-from tilewright.runtime.errors import LaunchError
+from tilewright.runtime.errors import LaunchError, UsageError
 
 TEXT = """
 kernel @scale(%x: tensor<f32, strides=[1], extents=[any]>, %y: tensor<f32, strides=[1], extents=[any]>, %s: f32), phase=tile {
@@ -77,6 +77,9 @@ def test_a_kernel_of_a_python_file(tmp_path):
         (["run", "{file}", "--arg", "x"], LaunchError, "cannot read --arg x"),
         (["run", "{file}", "--arg", "x=f32:45:often"], LaunchError, "fill one of"),
         (["run", "{file}", "--arg", "x=f99:45:randn"], LaunchError, "unknown type"),
+        (["run", "{file}", "--arg", "x=f32:5xz:randn"], UsageError, "'5xz' is no shape"),
+        (["run", "{file}", "--arg", "x=f32:-5:randn"], UsageError, "write extents as 128x64"),
+        (["run", "{file}", "--arg", "x=seven"], UsageError, "a scalar is a number"),
         (["run", "{file}", "--arg", "x=f16:45:randn"], LaunchError, "the kernel wants"),
         (["inspect", "{file}", "--stage", "dreams"], LaunchError, "no stage 'dreams'"),
         (["inspect", "nowhere.py:k"], LaunchError, "no kernel"),

@@ -1,0 +1,137 @@
+"""`tilewright vm run FILE.ptx …`: PTX on the virtual machine, once, with everything it found."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+
+from tilewright.runtime import vm
+from tilewright.runtime.commands import vm_setup as options
+from tilewright.runtime.commands.vm_setup import Setup, read_setup
+from tilewright.runtime.commands.vm_values import Made, Memory, save
+from tilewright.runtime.errors import UsageError
+from tilewright.runtime.vm.launch import CHECKS
+
+
+def run(
+    file: options.File,
+    entry: options.Entry = "",
+    grid: options.Grid = "",
+    block: options.Block = "",
+    arg: options.Arg = [],  # noqa: B006
+    cluster: options.Cluster = "1",
+    shared: options.Shared = 0,
+    seed: options.Seed = 0,
+    checks: Annotated[str, typer.Option(help="all, off, late or early.")] = "all",
+    save_arg: Annotated[
+        list[str], typer.Option(help="INDEX:FILE.npy, an argument's array after the run.")
+    ] = [],  # noqa: B006
+    show_arg: Annotated[list[int], typer.Option(help="INDEX: print an array's elements.")] = [],  # noqa: B006
+    json_file: options.Json = None,
+) -> None:
+    """Run PTX without a GPU: results, races, faults and counters. Exits with 1 on either."""
+    setup = read_setup(
+        file, entry, grid, block, arg, cluster=cluster, shared=shared, seed=seed
+    )  # fmt: skip
+    if checks not in CHECKS:
+        raise UsageError(f"--checks {checks}", f"choose one of {', '.join(CHECKS)}")
+    made = setup.make()
+    saved = [read_place(text, made) for text in save_arg]
+    shown = [find_memory(index, made, f"--show-arg {index}") for index in show_arg]
+    before = [m.memory.array.copy() if m.memory else None for m in made]
+    report, fault = attempt(setup, made, seed=seed, checks=checks)
+    console = Console(soft_wrap=True, markup=False, highlight=False)
+    print_findings(console, setup, report, fault)
+    print_changes(console, made, before)
+    for memory in shown:
+        console.print(str(memory.values()))
+    for memory, path in saved:
+        save(memory, path)
+    if json_file is not None:
+        write_json(json_file, report, fault)
+    if fault is not None or (report is not None and report.races):
+        raise typer.Exit(1)
+
+
+def attempt(
+    setup: Setup, made: Sequence[Made], *, seed: int, checks: str
+) -> tuple[vm.Report | None, vm.Fault | None]:
+    """One run: its report, and the fault that ended it early."""
+    try:
+        return setup.run(made, seed=seed, checks=checks), None
+    except vm.Fault as fault:
+        return fault.report, fault
+
+
+def print_findings(
+    console: Console, setup: Setup, report: vm.Report | None, fault: vm.Fault | None
+) -> None:
+    """The kernel's own output, the report, and a verdict."""
+    if report is not None:
+        console.print("".join(report.output), end="")
+        console.print(str(report))
+    if fault is not None:
+        console.print(f"fault: {fault}", style="red")
+        if hint := setup.hint(fault):
+            console.print(f"  = hint: {hint}")
+        return
+    races, warnings = len(report.races if report else ()), len(report.warnings if report else ())
+    counts = f"{count(races, 'race')}, {count(warnings, 'warning')}"
+    console.print(counts, style="red" if races else "yellow" if warnings else "green")
+
+
+def count(number: int, what: str) -> str:
+    """`no races`, `1 race`, `2 races`."""
+    return f"{number or 'no'} {what}{'' if number == 1 else 's'}"
+
+
+def print_changes(console: Console, made: Sequence[Made], before: Sequence[Any]) -> None:
+    """One line for every argument that the run changed."""
+    for index, (value, old) in enumerate(zip(made, before, strict=True)):
+        if value.memory is not None and value.memory.array.tobytes() != old.tobytes():
+            console.print(f"argument {index}, changed: {value.memory}")
+
+
+def find_memory(index: int, made: Sequence[Made], option: str) -> Memory:
+    """The array of argument `index`."""
+    arrays = [i for i, m in enumerate(made) if m.memory is not None]
+    memory = made[index].memory if 0 <= index < len(made) else None
+    if memory is None:
+        known = ", ".join(map(str, arrays)) or "none"
+        raise UsageError(f"{option}: no array there", f"arguments with arrays: {known}")
+    return memory
+
+
+def read_place(text: str, made: Sequence[Made]) -> tuple[Memory, Path]:
+    """`2:out.npy`."""
+    index, colon, file = text.partition(":")
+    if not colon or not file or not (index.isascii() and index.isdigit()):
+        raise UsageError(f"cannot read --save-arg {text}", "write --save-arg 2:out.npy")
+    return find_memory(int(index), made, f"--save-arg {text}"), Path(file)
+
+
+def describe_fault(fault: vm.Fault | None) -> dict[str, Any] | None:
+    """A fault for JSON."""
+    if fault is None:
+        return None
+    names = ("kind", "message", "line", "source", "block", "warp", "lanes", "address")
+    return {name: getattr(fault, name) for name in names}
+
+
+def write_json(file: Path, report: vm.Report | None, fault: vm.Fault | None) -> None:
+    """The report's JSON with the fault beside it."""
+    found = json.loads(report.to_json()) if report else {}
+    write_text(file, json.dumps({**found, "fault": describe_fault(fault)}, indent=1))
+
+
+def write_text(file: Path, text: str) -> None:
+    """Write a file; UsageError where that fails."""
+    try:
+        file.write_text(text)
+    except OSError as error:
+        raise UsageError(f"cannot write {file}: {error.strerror or error}") from None
