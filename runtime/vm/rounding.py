@@ -36,10 +36,12 @@ def two_product(a: Array, b: Array) -> tuple[Array, Array]:
 def to_odd(s: Array, e: Array) -> Array:
     """`s + e` rounded to odd: where `e` is not zero, the neighbour of `s` with the last bit set."""
     bits = np.ascontiguousarray(s).view(np.int64)
-    moves = (e != 0) & (bits & 1 == 0) & np.isfinite(s)
-    outward = np.signbit(s) == np.signbit(e)
-    step = np.where(moves, np.where(outward, 1, -1), 0)
-    return (bits + step).view(np.float64)
+    step = (bits ^ np.ascontiguousarray(e).view(np.int64)) >> 63 | 1  # outward, or inward
+    step *= e != 0
+    step *= np.isfinite(s)
+    step *= ~bits & 1
+    step += bits
+    return step.view(np.float64)
 
 
 def narrow(odd: Array, mode: str) -> Array:
@@ -75,31 +77,30 @@ def directed(s: Array, e: Array, mode: str) -> Array:
     return np.where(above, np.nextafter(s, -np.inf), result)
 
 
+_MOST, _LEAST = 2.0**450, 2.0**-900
+
+
 def fma64(a: Array, b: Array, c: Array) -> Array:
-    """Fused multiply-add of float64, correctly rounded (Boldo and Melquiond; rationals for extreme
-    exponents).
+    """Fused multiply-add of float64, correctly rounded (Boldo and Melquiond; rationals where the
+    error terms could leave the range of float64).
     """
     p, q = two_product(a, b)
     t, u = two_sum(c, q)
     v, w = two_sum(p, t)
-    result = v + to_odd(*two_sum(u, w))
-    exponents = [np.frexp(x)[1] for x in (a, b, c, p)]
-    safe = np.isfinite(p) & np.isfinite(c)
-    for exponent in exponents:
-        safe &= (exponent > -400) & (exponent < 900)
-    safe |= (p == 0) & ((a == 0) | (b == 0))
-    plain = a * b + c
-    result = np.where(
-        (a == 0) | (b == 0) | ~np.isfinite(plain) & ~np.isfinite(a * c), plain, result
-    )
-    for lane in np.flatnonzero(~safe):
+    result: Array = v + to_odd(*two_sum(u, w))
+    size = np.maximum(np.maximum(np.absolute(a), np.absolute(b)), np.absolute(c))
+    safe = (size < _MOST) & (np.absolute(p) > _LEAST)
+    if safe.all():
+        return result
+    plain = np.where(np.isinf(c) & np.isfinite(a) & np.isfinite(b), c, a * b + c)
+    trivial = (a == 0) | (b == 0) | ~np.isfinite(size)
+    result = np.where(safe, result, plain)
+    for lane in np.flatnonzero(~safe & ~trivial):
         result[lane] = _fma_exact(float(a[lane]), float(b[lane]), float(c[lane]))
     return result
 
 
 def _fma_exact(a: float, b: float, c: float) -> float:
-    if not np.isfinite([a, b, c]).all():
-        return float(np.float64(a) * np.float64(b) + np.float64(c))
     exact = Fraction(a) * Fraction(b) + Fraction(c)
     if exact == 0:
         return float(np.float64(a) * np.float64(b) + np.float64(c))

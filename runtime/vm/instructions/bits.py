@@ -71,6 +71,11 @@ def _funnel(ins: Instruction, frame: Frame, out: list[Array]) -> Any:
     """shf.{l,r}.{wrap,clamp}: 32 bits out of the pair b:a."""
     low, high, amount = (frame.read(o, "u32") for o in ins.operands[1:4])
     left, clamp = "l" in ins.mods, "clamp" in ins.mods
+    fixed = ins.operands[3]
+    if isinstance(fixed, Immediate) and 0 < int(fixed.value) < 32:
+        return _fixed_funnel(
+            frame, low, high, int(fixed.value) if left else 32 - int(fixed.value), out[0]
+        )
 
     def run() -> None:
         by = np.minimum(amount, np.uint32(32)) if clamp else amount & np.uint32(31)
@@ -79,6 +84,19 @@ def _funnel(ins: Instruction, frame: Frame, out: list[Array]) -> Any:
             np.copyto(out[0], (pair << by) >> np.uint64(32), casting="unsafe")
         else:
             np.copyto(out[0], (pair >> by) & np.uint64(0xFFFFFFFF), casting="unsafe")
+
+    return run
+
+
+def _fixed_funnel(frame: Frame, low: Array, high: Array, by: int, out: Array) -> Any:
+    """The upper word of the pair shifted left by 1 to 31."""
+    x, y = frame.scratch(np.uint32, 0), frame.scratch(np.uint32, 1)
+    left, right = frame.constant(np.uint32(by)), frame.constant(np.uint32(32 - by))
+
+    def run() -> None:
+        np.left_shift(high, left, x)
+        np.right_shift(low, right, y)
+        np.bitwise_or(x, y, out)
 
     return run
 
@@ -211,6 +229,9 @@ def _extract(ins: Instruction, frame: Frame, out: list[Array]) -> Any:
         *(frame.read(o, "u32") for o in ins.operands[2:4]),
     )
     signed = kind[0] == "s"
+    fixed = [int(o.value) for o in ins.operands[2:4] if isinstance(o, Immediate)]
+    if len(fixed) == 2 and fixed[0] >= 0 < fixed[1] and sum(fixed) <= bits:
+        return _fixed_extract(frame, a.view(DTYPES[kind]), fixed[0], fixed[1], out[0])
 
     def run() -> None:
         wide = a.astype(np.uint64)
@@ -226,6 +247,20 @@ def _extract(ins: Instruction, frame: Frame, out: list[Array]) -> Any:
             have = np.minimum(size, np.maximum(bits - pos, 0))
             field = np.where(negative, field | ~_low_mask(have), field)
         np.copyto(out[0], field, casting="unsafe")
+
+    return run
+
+
+def _fixed_extract(frame: Frame, a: Array, position: int, length: int, out: Array) -> Any:
+    """A field that lies inside: to the top, and down with its sign."""
+    bits = 8 * a.dtype.itemsize
+    left = frame.constant(a.dtype.type(bits - position - length))
+    right = frame.constant(a.dtype.type(bits - length))
+    target = out.view(a.dtype)
+
+    def run() -> None:
+        np.left_shift(a, left, target)
+        np.right_shift(target, right, target)
 
     return run
 

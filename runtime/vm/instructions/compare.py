@@ -132,9 +132,14 @@ def _selp(ins: Instruction, frame: Frame, out: list[Array]) -> Any:
     predicate, inverted = frame.predicate(ins.operands[3])
     if inverted:
         a, b = b, a
+    differing, chosen = (frame.scratch(a.dtype, f"selp{i}") for i in range(2))
+    target = out[0]
 
-    def run() -> None:
-        np.copyto(out[0], np.where(predicate, a, b))
+    def run() -> None:  # without branches: predicates may alternate at random
+        np.bitwise_xor(a, b, differing)
+        np.copyto(chosen, predicate)
+        np.multiply(differing, chosen, differing)
+        np.bitwise_xor(differing, b, target)
 
     return run
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -11,8 +11,14 @@ from tilewright.runtime.vm.faults import Fault
 from tilewright.runtime.vm.frame import DTYPES, Frame
 from tilewright.runtime.vm.instructions import fp8
 from tilewright.runtime.vm.instructions.floats import flush, saturate
-from tilewright.runtime.vm.instructions.halves import odd32, to_bf16, widen
-from tilewright.runtime.vm.memory import Array
+from tilewright.runtime.vm.instructions.halves import (
+    bind_narrow,
+    bind_widen,
+    odd32,
+    to_bf16,
+    widen,
+)
+from tilewright.runtime.vm.memory import Array, any_of
 from tilewright.runtime.vm.records import BITS, Instruction
 from tilewright.runtime.vm.rounding import directed, narrow, to_odd, two_sum
 
@@ -30,7 +36,7 @@ def _convert(ins: Instruction, frame: Frame, out: list[Array]) -> Any:
     if source in _FLOATS and target not in _FLOATS:
         return _to_integer(ins, out, a)
     if source in _FLOATS:
-        return _floats(ins, out, a)
+        return _plain_float(ins, frame, out[0]) or _floats(ins, out, a)
     return _from_integer(ins, out, a)
 
 
@@ -107,6 +113,34 @@ def _split(a: Array) -> tuple[Array, Array]:
 
 def _mode(ins: Instruction) -> str:
     return next((m for m in ins.mods if m in ("rz", "rm", "rp")), "rn")
+
+
+def _plain_float(ins: Instruction, frame: Frame, out: Array) -> Any:
+    """Nearest even between f32 and the halves, without modifiers: one or a few NumPy calls."""
+    target, source = ins.mods[-2:]
+    if set(ins.mods[:-2]) - {"rn"} or "f64" in (target, source):
+        return None
+    a = frame.read(ins.operands[1], source)
+    if source == "bf16" and target == "f32":
+        bits, sixteen = out.view(np.uint32), frame.constant(np.uint32(16))
+
+        def shift() -> None:
+            np.copyto(bits, a)
+            np.left_shift(bits, sixteen, bits)
+
+        return shift
+    if source == "f32" and target == "bf16":
+        wide = frame.buffer("half0", (frame.n,), np.float32)
+        narrow = bind_narrow(frame, wide, "bf16", out)
+
+        def to_half() -> None:
+            np.copyto(wide, a)
+            narrow()
+
+        return to_half
+    if {source, target} == {"f16", "f32"}:
+        return partial(np.copyto, out.view(DTYPES[target]), a, casting="unsafe")
+    return None
 
 
 def _floats(ins: Instruction, out: list[Array], a: Array) -> Any:
@@ -214,62 +248,83 @@ def _tf32(ins: Instruction, frame: Frame, out: list[Array]) -> Any:
 def _pair_of_halves(ins: Instruction, frame: Frame, out: list[Array], kind: str) -> Any:
     """The first source goes to the upper half."""
     upper, lower = (frame.read(o, "f32") for o in ins.operands[1:3])
+    if kind == "bf16" and ins.mods[:-2] == ("rn",):
+        wide = frame.buffer("half0", (2, frame.n), np.float32)
+        narrow = bind_narrow(frame, wide, "bf16x2", out[0])
+
+        def to_bf16_pair() -> None:
+            _fill_pair(wide, lower, upper)
+            narrow()
+
+        return to_bf16_pair
     halves = out[0].view(np.uint16)
     both = np.empty((frame.n, 2), np.float32)
     flat = both.reshape(-1)
     mode, relu = _mode(ins), "relu" in ins.mods
+    narrowed, nan = np.empty(2 * frame.n, np.float16), np.empty(2 * frame.n, np.bool_)
 
     def run() -> None:
-        both[:, 0], both[:, 1] = lower, upper
+        np.copyto(both[:, 0], lower)
+        np.copyto(both[:, 1], upper)
         if relu:
             np.copyto(flat, 0, where=flat < 0)
         if kind == "bf16":
             np.copyto(halves, to_bf16(flat, mode))
             return
-        value = flat.astype(np.float16) if mode == "rn" else _half(flat.astype(np.float64), mode)
-        np.copyto(halves, value.view(np.uint16))
-        nan = np.isnan(flat)
-        if nan.any():
+        if mode == "rn":
+            np.copyto(narrowed, flat, casting="unsafe")
+        else:
+            np.copyto(narrowed, _half(flat.astype(np.float64), mode))
+        np.isnan(flat, nan)
+        np.copyto(halves, narrowed.view(np.uint16))
+        if any_of(nan):
             halves[nan] = 0x7FFF
 
     return run
 
 
 def _to_fp8(ins: Instruction, frame: Frame, out: list[Array], target: str, source: str) -> Any:
-    relu = "relu" in ins.mods
-
-    def encode(x: Array) -> Array:
-        return fp8.encode(np.where(x < 0, np.float32(0), x) if relu else x, target)
-
-    read: Callable[[], tuple[Array, Array]]
+    """Through a table over the upper halves of f32, the rest of the bits in the last of them."""
+    table = fp8.encoder(target, relu="relu" in ins.mods)
     if source == "f32":
         upper, lower = (frame.read(o, "f32") for o in ins.operands[1:3])
-        read = lambda: (upper, lower)  # noqa: E731
+        wide = frame.buffer("half0", (2, frame.n), np.float32)
+        fill: Any = partial(_fill_pair, wide, lower, upper)
     else:
-        kind = source[:-2]
-        pair = frame.read(ins.operands[1], "b32").view(np.uint16)
-        read = lambda: (widen(pair[1::2].copy(), kind), widen(pair[0::2].copy(), kind))  # noqa: E731
+        wide, fill = bind_widen(frame, ins.operands[1], source, "half0")
+        wide = wide if source == "bf16x2" else wide.T
+    bits = wide.view(np.uint32)
+    index, rest = (np.empty((2, frame.n), np.uint32) for _ in range(2))
+    rounded = np.empty((2, frame.n), np.bool_)
+    codes = np.empty(frame.n, np.uint16)
+    places = (codes.view(np.uint8)[0::2], codes.view(np.uint8)[1::2])
 
     def run() -> None:
-        high, low = read()
-        np.copyto(
-            out[0], encode(high).astype(np.uint16) << np.uint16(8) | encode(low), casting="unsafe"
-        )
+        fill()
+        np.bitwise_and(bits, _LOWER, rest)
+        np.not_equal(rest, 0, rounded)
+        np.right_shift(bits, _SIXTEEN, index)
+        np.bitwise_or(index, rounded, index)
+        for place, chosen in zip(places, index, strict=True):
+            np.copyto(place, table.take(chosen))
+        np.copyto(out[0], codes, casting="unsafe")
 
     return run
+
+
+_LOWER, _SIXTEEN = np.uint32(0xFFFF), np.uint32(16)
+
+
+def _fill_pair(wide: Array, lower: Array, upper: Array) -> None:
+    np.copyto(wide[0], lower)
+    np.copyto(wide[1], upper)
 
 
 def _from_fp8(ins: Instruction, frame: Frame, out: list[Array], source: str) -> Any:
+    """Through a table of all pairs of codes."""
     pair = frame.read(ins.operands[1], "b16")
-    halves = out[0].view(np.float16)
-    relu = "relu" in ins.mods
-
-    def run() -> None:
-        parts = [fp8.decode(pair >> np.uint16(8 * i) & np.uint16(255), source) for i in range(2)]
-        for index, part in enumerate(parts):
-            halves[index::2] = np.where(part < 0, 0, part) if relu else part
-
-    return run
+    table = fp8.decoder(source, relu="relu" in ins.mods)
+    return lambda: np.copyto(out[0], table.take(pair))
 
 
 def _integer_pack(ins: Instruction, frame: Frame, out: list[Array]) -> Any:

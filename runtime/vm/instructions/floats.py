@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from tilewright.runtime.vm.frame import DTYPES, Frame
-from tilewright.runtime.vm.memory import Array
+from tilewright.runtime.vm.memory import Array, any_of
 from tilewright.runtime.vm.records import Instruction
 from tilewright.runtime.vm.rounding import directed, fma64, narrow, to_odd, two_product, two_sum
 
@@ -30,8 +30,8 @@ def mode_of(ins: Instruction) -> str:
 
 def flush(x: Array) -> Array:
     """Subnormals of f32 to zero of the same sign."""
-    small = np.abs(x) < _TINY
-    if not small.any():
+    small = np.less(np.absolute(x), _TINY)
+    if not any_of(small):
         return x
     return np.where(small, np.copysign(np.float32(0), x), x)
 
@@ -46,8 +46,8 @@ def extreme(ufunc: Any, a: Array, b: Array, *, propagates: bool) -> Array:
     """min and max: a NaN loses against a number (unless `.NaN`), and -0 < +0."""
     is_max = ufunc is np.fmax
     result = np.asarray((np.maximum if is_max else np.minimum)(a, b) if propagates else ufunc(a, b))
-    zeros = result == 0
-    if np.count_nonzero(zeros):
+    zeros = np.equal(result, 0)
+    if any_of(zeros):
         zeros &= (a == 0) & (b == 0)
         bits = f"u{a.dtype.itemsize}"
         x, y = a.view(bits), b.view(bits)
@@ -100,20 +100,20 @@ def _finite_or(plain: Array, careful: Array) -> Array:
 
 
 def _untie(total: Array, product: Array, c: Array) -> Array:
-    _, error = two_sum(product, c.astype(np.float64))
+    _, error = two_sum(product, c)
     return np.where(np.isfinite(error), to_odd(total, error), total)
 
 
 def _fma(ins: Instruction, frame: Frame, out: list[Array]) -> Any:
     kind = "f64" if "f64" in ins.mods else "f32"
     mode = mode_of(ins)
-    if kind == "f32" and mode == "rn" and "ftz" not in ins.mods and "sat" not in ins.mods:
+    if kind == "f32" and mode == "rn":
         return _fast_fma(ins, frame, out)
 
     def single(a: Array, b: Array, c: Array) -> Array:
         product = np.multiply(a, b, dtype=np.float64)
         total = product + c
-        return narrow(_untie(total, product, c), mode)
+        return narrow(_untie(total, product, c.astype(np.float64)), mode)
 
     def double(a: Array, b: Array, c: Array) -> Array:
         nearest = fma64(a, b, c)
@@ -129,32 +129,55 @@ def _fma(ins: Instruction, frame: Frame, out: list[Array]) -> Any:
 
 def _fast_fma(ins: Instruction, frame: Frame, out: list[Array]) -> Any:
     """Rounding to nearest: it can go wrong twice only on a tie of f32 or in its subnormals."""
-    a, b, c = (frame.read(o, "f32") for o in ins.operands[1:4])
-    target = out[0].view(np.float32)
-    product, total = frame.scratch(np.float64, 0), frame.scratch(np.float64, 1)
-    low, mask = frame.scratch(np.int64, 2), frame.constant(np.int64(0x1FFFFFFF))
-    tie, suspect = frame.constant(np.int64(0x10000000)), frame.scratch(np.bool_, "tie")
-    near, moved = frame.scratch(np.float32, 3), frame.scratch(np.uint32, 4)
-    near_bits, bits = near.view(np.uint32), total.view(np.int64)
-    one, limit = frame.constant(np.uint32(1)), frame.constant(np.uint32(0x00FFFFFF))
+    if "ftz" not in ins.mods and "sat" not in ins.mods:
+        return _bind_fma(frame, [frame.read(o, "f32") for o in ins.operands[1:4]], out[0])
+    flushes, saturates = "ftz" in ins.mods, "sat" in ins.mods
+    sources = [frame.read(o, "f32") for o in ins.operands[1:4]]
+    flushed = [frame.scratch(np.float32, f"fma{i}") for i in range(3)] if flushes else sources
+    plain, target = _bind_fma(frame, flushed, out[0]), out[0].view(np.float32)
+
+    def run() -> None:
+        if flushes:
+            for source, place in zip(sources, flushed, strict=True):
+                np.copyto(place, flush(source))
+        plain()
+        result = flush(target) if flushes else target
+        np.copyto(target, saturate(result) if saturates else result)
+
+    return run
+
+
+def _bind_fma(frame: Frame, sources: list[Array], out: Array) -> Callable[[], None]:
+    """The common case, in as few NumPy calls as possible."""
+    a, b, c = sources
+    target, target_bits = out.view(np.float32), out.view(np.uint32)
+    product, addend, total = (frame.scratch(np.float64, i) for i in range(3))
+    bits, low = total.view(np.int64), frame.scratch(np.int64, 2)
+    below, tie = frame.constant(np.int64(0x1FFFFFFF)), frame.constant(np.int64(0x10000000))
+    scale, exponent = frame.scratch(np.uint32, 3), frame.constant(np.uint32(0x7F800000))
+    zero, suspect = frame.constant(np.uint32(0)), frame.scratch(np.bool_, "tie")
+
+    first = suspect.argmax  # of a true element, or 0
+
+    def correct() -> None:
+        target[suspect] = _untie(total[suspect], product[suspect], addend[suspect])
 
     def run() -> None:
         np.copyto(product, a)
         np.copyto(total, b)
         np.multiply(product, total, product)
-        np.copyto(total, c)
-        np.add(product, total, total)
-        np.copyto(near, total, casting="unsafe")
-        np.bitwise_and(bits, mask, low)
+        np.copyto(addend, c)  # kept: the target may be the register of c
+        np.add(product, addend, total)
+        np.copyto(target, total, casting="unsafe")
+        np.bitwise_and(bits, below, low)
         np.equal(low, tie, suspect)
-        if np.count_nonzero(suspect):
-            near[suspect] = _untie(total[suspect], product[suspect], c[suspect])
-        np.left_shift(near_bits, one, moved)  # without the sign; zeros wrap around to the top
-        np.subtract(moved, one, moved)
-        np.less(moved, limit, suspect)
-        if np.count_nonzero(suspect):  # subnormal results
-            near[suspect] = _untie(total[suspect], product[suspect], c[suspect])
-        np.copyto(target, near)
+        if first() or suspect[0]:
+            correct()
+        np.bitwise_and(target_bits, exponent, scale)
+        np.equal(scale, zero, suspect)
+        if first() or suspect[0]:
+            np.logical_and(suspect, total, suspect)  # exact zeros are right
+            correct()
 
     return run
 

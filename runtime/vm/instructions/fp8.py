@@ -52,3 +52,23 @@ def encode(x: Array, kind: str) -> Array:
     code = np.where(magnitude >= values[largest], largest, np.where(pick_lower, lower, upper))
     code = np.where(np.isnan(x), 0x7F, code) | np.where(np.signbit(x) & ~np.isnan(x), 0x80, 0)
     return code.astype(np.uint8)
+
+
+@lru_cache(maxsize=4)
+def encoder(kind: str, *, relu: bool = False) -> Array:
+    """The code of every upper half of a float32; its last bit also stands for all lower bits (it
+    rounds to odd, which a second rounding to at most four bits does not notice).
+    """
+    bits = np.arange(1 << 16, dtype=np.uint32) << np.uint32(16)
+    values = bits.view(np.float32)
+    return encode(np.where(values < 0, np.float32(0), values) if relu else values, kind)
+
+
+@lru_cache(maxsize=4)
+def decoder(kind: str, *, relu: bool = False) -> Array:
+    """The f16x2 of every pair of codes."""
+    values = table(kind).astype(np.float16)
+    values = np.where(values < 0, np.float16(0), values) if relu else values
+    codes = np.arange(1 << 16, dtype=np.uint16)
+    pairs: Array = np.stack([values[codes & 255], values[codes >> 8]], axis=1).view(np.uint32)
+    return pairs.reshape(-1)

@@ -1,7 +1,12 @@
 """f16 and bf16 arithmetic, single and packed in pairs.
 
 Sums and products of halves are computed in float32 and rounded once more: with 24 bits against 11
-or 8 that is correct. Fused multiply-adds go through float64 and rounding to odd.
+or 8 that is correct. A fused multiply-add of f16 is computed in float64 and rounded directly: a
+sum that float64 cannot hold spans more than 53 bits, so it lies on no tie of f16. One of bf16 is
+computed in float32, where its product is exact; that can round twice only where the sum lands on
+a tie of bf16 or overflows, and those lanes go through float64 and rounding to odd.
+
+Packed bf16 pairs are computed as two rows, the low halves and the high halves.
 """
 
 from __future__ import annotations
@@ -12,13 +17,16 @@ from typing import Any
 
 import numpy as np
 
-from tilewright.runtime.vm.frame import DTYPES, Frame
-from tilewright.runtime.vm.instructions.floats import extreme
-from tilewright.runtime.vm.memory import Array
-from tilewright.runtime.vm.records import Instruction
+from tilewright.runtime.vm.frame import Frame
+from tilewright.runtime.vm.instructions.floats import extreme, saturate
+from tilewright.runtime.vm.memory import Array, any_of
+from tilewright.runtime.vm.records import Instruction, Operand
 from tilewright.runtime.vm.rounding import to_odd, two_sum
 
 KINDS = ("f16", "bf16", "f16x2", "bf16x2")
+_MODIFIERS = {"relu", "sat", "ftz"}
+_LEAST_NORMAL = np.float16(2.0**-14)
+_EXACT = np.float32(2.0**-110)  # products of bf16 that are less may have lost bits in float32
 
 
 def widen(x: Array, kind: str) -> Array:
@@ -37,7 +45,7 @@ def to_bf16(x: Array, mode: str = "rn") -> Array:
         rounded = bits
     high = (rounded >> np.uint32(16)).astype(np.uint16)
     nan = np.isnan(x)
-    return np.where(nan, np.uint16(0x7FFF), high) if nan.any() else high
+    return np.where(nan, np.uint16(0x7FFF), high) if any_of(nan) else high
 
 
 def narrow_half(x: Array, kind: str) -> Array:
@@ -58,27 +66,174 @@ def odd32(s: Array, e: Array) -> Array:
     return near
 
 
+def flush_half(x: Array) -> Array:
+    """Values that f16 holds as subnormals to zero of the same sign (`.ftz` is for f16 only)."""
+    rounded = x.astype(np.float16)
+    return np.where(np.absolute(rounded) < _LEAST_NORMAL, np.copysign(np.float32(0), x), x)
+
+
+def bind_widen(frame: Frame, operand: Operand, full: str, key: str) -> tuple[Array, Any]:
+    """An operand as float32 scratch, `(lanes, 2)` for f16x2 and `(2, lanes)` for bf16x2, and the
+    call that fills it.
+    """
+    kind, paired = full.removesuffix("x2"), full.endswith("x2")
+    bits = frame.read(operand, "b32" if paired else "b16")
+    if kind == "f16":
+        shape = (frame.n, 2) if paired else (frame.n,)
+        wide = frame.buffer(key, shape, np.float32)
+        return wide, partial(np.copyto, wide, bits.view(np.float16).reshape(shape))
+    sixteen = frame.constant(np.uint32(16))
+    if not paired:
+        wide = frame.buffer(key, (frame.n,), np.uint32)
+
+        def fill() -> None:
+            np.copyto(wide, bits)
+            np.left_shift(wide, sixteen, wide)
+
+        return wide.view(np.float32), fill
+    wide = frame.buffer(key, (2, frame.n), np.uint32)
+    low, high = wide
+    upper = frame.constant(np.uint32(0xFFFF0000))
+
+    def fill_pair() -> None:
+        np.left_shift(bits, sixteen, low)
+        np.bitwise_and(bits, upper, high)
+
+    return wide.view(np.float32), fill_pair
+
+
+def bind_narrow(frame: Frame, wide: Array, full: str, out: Array) -> Any:
+    """The call that rounds float32 scratch (as `bind_widen` lays it out) to nearest even, into the
+    register row `out`; the scratch is lost.
+    """
+    kind, paired = full.removesuffix("x2"), full.endswith("x2")
+    if kind == "f16":
+        return partial(np.copyto, out.view(np.float16).reshape(wide.shape), wide, casting="unsafe")
+    bits, odd = wide.view(np.uint32), frame.buffer("odd", wide.shape, np.uint32)
+    sixteen, one, almost, upper = (
+        np.broadcast_to(frame.constant(np.uint32(x)), wide.shape).copy()
+        for x in (16, 1, 0x7FFF, 0xFFFF0000)
+    )
+    nan = frame.buffer("nan", wide.shape, np.bool_)
+    flat = nan.reshape(-1)
+
+    def narrow() -> None:
+        np.isnan(wide, nan)
+        np.right_shift(bits, sixteen, odd)
+        np.bitwise_and(odd, one, odd)
+        np.add(odd, almost, odd)
+        np.add(bits, odd, bits)
+        if any_of(flat):
+            np.putmask(bits, nan, np.uint32(0x7FFF0000))
+        np.right_shift(bits[0] if paired else bits, sixteen[0] if paired else sixteen, lows)
+        if paired:
+            np.bitwise_and(bits[1], upper[1], bits[1])
+            np.bitwise_or(bits[1], lows, out)
+        else:
+            np.copyto(out, lows, casting="unsafe")
+
+    lows = odd[0] if paired else odd
+    return narrow
+
+
 def _general(
     function: Callable[..., Array], ins: Instruction, frame: Frame, out: list[Array]
 ) -> Any:
     """A function on float32 arrays, applied to halves or to pairs of halves."""
     full = next(m for m in ins.mods if m in KINDS)
-    kind = full.removesuffix("x2")
-    dtype = DTYPES[kind]
-    paired = full.endswith("x2")
-    sources = [frame.read(o, "b32" if paired else kind).view(dtype) for o in ins.operands[1:]]
-    target = out[0].view(dtype)
-    relu, sat = "relu" in ins.mods, "sat" in ins.mods
+    plain = isinstance(function, np.ufunc) and not _MODIFIERS & set(ins.mods)
+    if plain and full.startswith("f16"):
+        return _native(function, ins, frame, out[0], full)
+    bound = [bind_widen(frame, o, full, f"half{i}") for i, o in enumerate(ins.operands[1:])]
+    sources, fills = [wide for wide, _ in bound], [fill for _, fill in bound]
+    first = sources[0]
+    relu, sat, ftz = (name in ins.mods for name in ("relu", "sat", "ftz"))
+    narrow = bind_narrow(frame, first, full, out[0])
 
     def run() -> None:
-        result = function(*(widen(x, kind) for x in sources))
+        for fill in fills:
+            fill()
+        if plain:
+            function(*sources, first)
+            narrow()
+            return
+        result = function(*(flush_half(x) for x in sources) if ftz else sources)
         if relu:
             result = np.where(np.isnan(result), result, np.maximum(result, np.float32(0)))
-        if sat:
-            result = np.where(np.isnan(result), np.float32(0), np.clip(result, 0, 1)) + np.float32(
-                0
-            )
-        np.copyto(target, narrow_half(result, kind))
+        result = saturate(result) if sat else result
+        np.copyto(first, flush_half(result) if ftz else result)
+        narrow()
+
+    return run
+
+
+def _native(
+    ufunc: np.ufunc, ins: Instruction, frame: Frame, out: Array, full: str
+) -> Callable[[], Array]:
+    """NumPy's own f16, which also goes through float32."""
+    kind = "b32" if full == "f16x2" else "b16"
+    sources = [frame.read(o, kind).view(np.float16) for o in ins.operands[1:]]
+    return partial(ufunc, *sources, out.view(np.float16))
+
+
+def _fma(ins: Instruction, frame: Frame, out: list[Array]) -> Any:
+    full = next(m for m in ins.mods if m in KINDS)
+    if _MODIFIERS & set(ins.mods):
+        return _general(fused, ins, frame, out)
+    return (_fma_bf16 if full.startswith("bf16") else _fma_f16)(ins, frame, out[0], full)
+
+
+def _fma_f16(ins: Instruction, frame: Frame, out: Array, full: str) -> Any:
+    kind = "b32" if full == "f16x2" else "b16"
+    a, b, c = (frame.read(o, kind).view(np.float16) for o in ins.operands[1:4])
+    x, y = (frame.buffer(f"half{i}", a.shape, np.float64) for i in range(2))
+    target = out.view(np.float16)
+
+    def run() -> None:
+        np.copyto(x, a)
+        np.copyto(y, b)
+        np.multiply(x, y, x)
+        np.copyto(y, c)
+        np.add(x, y, x)
+        np.copyto(target, x, casting="unsafe")
+
+    return run
+
+
+def _fma_bf16(ins: Instruction, frame: Frame, out: Array, full: str) -> Any:
+    bound = [bind_widen(frame, o, full, f"half{i}") for i, o in enumerate(ins.operands[1:4])]
+    (a, fill_a), (b, fill_b), (c, fill_c) = bound
+    total = frame.buffer("half3", a.shape, np.float32)
+    bits, low = total.view(np.uint32), frame.buffer("half4", a.shape, np.uint32)
+    suspect = frame.buffer("suspect", a.shape, np.bool_)
+    below, tie = (np.full(a.shape, x, np.uint32) for x in (0xFFFF, 0x8000))
+    narrow = bind_narrow(frame, total, full, out)
+    flat = suspect.reshape(-1)
+
+    def correct(few: Array) -> None:
+        x, y, z = a.take(few), b.take(few), c.take(few)
+        product = x * y
+        wrong = two_sum(product, z)[1] != 0
+        wrong |= np.absolute(product) < _EXACT
+        if any_of(wrong):
+            few = few[wrong]
+            total.reshape(-1)[few] = fused(x[wrong], y[wrong], z[wrong])
+
+    def run() -> None:
+        fill_a()
+        fill_b()
+        fill_c()
+        np.multiply(a, b, total)
+        np.add(total, c, total)
+        np.bitwise_and(bits, below, low)
+        np.equal(low, tie, suspect)
+        if any_of(flat):
+            correct(np.flatnonzero(flat))
+        np.isfinite(total, suspect)
+        np.logical_not(suspect, suspect)
+        if any_of(flat):
+            correct(np.flatnonzero(flat))
+        narrow()
 
     return run
 
@@ -126,7 +281,7 @@ def _table() -> dict[tuple[str, str], Any]:
             ("add", kind): partial(_general, np.add),
             ("sub", kind): partial(_general, np.subtract),
             ("mul", kind): partial(_general, np.multiply),
-            ("fma", kind): partial(_general, fused),
+            ("fma", kind): _fma,
             ("min", kind): partial(_minmax, np.fmin),
             ("max", kind): partial(_minmax, np.fmax),
             ("abs", kind): _sign,
