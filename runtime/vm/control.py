@@ -17,6 +17,7 @@ from tilewright.runtime.vm.builtins import bind_builtin
 from tilewright.runtime.vm.cohort import Cohort
 from tilewright.runtime.vm.faults import Fault
 from tilewright.runtime.vm.frame import Frame
+from tilewright.runtime.vm.isa import check_form
 from tilewright.runtime.vm.memory import Array
 from tilewright.runtime.vm.program import BUILTINS
 from tilewright.runtime.vm.records import Group, Instruction, Register, Symbol
@@ -30,6 +31,11 @@ Terminate = Callable[[Cohort], bool]
 def bind_terminator(scheduler: Scheduler, frame: Frame, pc: int) -> Terminate:
     """The closure of the control instruction at `pc`."""
     ins = scheduler.gang.program.instructions[pc]
+    try:
+        check_form(ins.name)
+    except Fault as fault:
+        place = scheduler.gang.program.place(pc)
+        raise Fault(fault.kind, fault.message, place=place) from None
     match ins.opcode:
         case "bra":
             return _bind_branch(scheduler, frame, pc)

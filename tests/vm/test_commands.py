@@ -196,7 +196,7 @@ def test_unsupported_instructions_are_listed_with_their_lines(tilewright, folder
     code, out, _ = tilewright("check", "tex.ptx", "--no-run")
     assert code == 1
     line = UNWAITED.split("\n").index("  cp.async.commit_group;") + 1
-    assert f"unsupported: instruction tex.1d.v4.f32.s32 at PTX line {line}" in out
+    assert f"tex.1d.v4.f32.s32: textures are not modelled at PTX line {line}" in out
     assert "instruction frobnicate.u32 at PTX line" in out
 
 

@@ -1,4 +1,7 @@
-"""The instruction families, one file each, and the two tables that join them (see `bind.py`)."""
+"""The instruction families, one file each, and the two tables that join them (see `bind.py`).
+
+A family is asked only for forms that `isa.py` lists.
+"""
 
 from __future__ import annotations
 
@@ -29,6 +32,8 @@ from tilewright.runtime.vm.instructions import (
     wgmma,
     wmma,
 )
+from tilewright.runtime.vm.isa import check_form
+from tilewright.runtime.vm.isa_table import MISSING
 
 Binder = Callable[..., Any]
 INTEGERS = frozenset("b8 u8 s8 b16 u16 s16 b32 u32 s32 b64 u64 s64 pred".split())
@@ -51,7 +56,7 @@ def _join(*families: dict[tuple[str, str], Binder]) -> dict[str, Binder]:
     return {opcode: partial(_by_kind, opcode, kinds) for opcode, kinds in forms.items()}
 
 
-VALUES: dict[str, Binder] = _join(
+_VALUES: dict[str, Binder] = _join(
     integer.VALUES,
     bits.VALUES,
     floats.VALUES,
@@ -75,7 +80,7 @@ def _matrix(ins: Any, frame: Any) -> Any:
     return bind(ins, frame)
 
 
-EFFECTS: dict[str, Binder] = {
+_EFFECTS: dict[str, Binder] = {
     **loads.EFFECTS,
     **warp.EFFECTS,
     **move.EFFECTS,
@@ -89,4 +94,21 @@ EFFECTS: dict[str, Binder] = {
     "mma": _matrix,
     "st": partial(_by_proxy, loads.EFFECTS["st"]),
     "red": partial(_by_proxy, atomics.EFFECTS["red"]),
+}
+
+
+def _known(binder: Binder, ins: Any, *rest: Any) -> Any:
+    check_form(ins.name)
+    return binder(ins, *rest)
+
+
+def _missing(ins: Any, frame: Any) -> Any:
+    check_form(ins.name)
+    raise AssertionError(f"{ins.name} is listed and missing")
+
+
+VALUES = {opcode: partial(_known, binder) for opcode, binder in _VALUES.items()}
+EFFECTS = {
+    **dict.fromkeys(MISSING, _missing),
+    **{opcode: partial(_known, binder) for opcode, binder in _EFFECTS.items()},
 }

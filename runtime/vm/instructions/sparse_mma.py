@@ -1,9 +1,9 @@
-"""mma.sp: products with a structured sparse A, of which each row stores half, and metadata says which.
+"""mma.sp: products with a structured sparse A: half of each row is stored, and metadata says which.
 
-A row is cut into chunks of four *units* (an element; a pair of 4-bit elements; half a tf32), of which
-two are stored; four bits of metadata per chunk hold their two indices, the first in the low bits.
-The stored half of A has the fragment layout of a dense product of half the depth. The selector names
-the lanes of each group of four that hold the metadata:
+A row is cut into chunks of four *units* (an element; a pair of 4-bit elements; half a tf32), of
+which two are stored; four bits of metadata per chunk hold their two indices, the first in the low
+bits. The stored half of A has the fragment layout of a dense product of half the depth. The
+selector names the lanes of each group of four that hold the metadata:
 
 - 16-bit elements and tf32: rows g and g + 8 in the halves of one word; lane `selector`, or at
   the larger depth a pair of lanes, one for each half of the columns.
