@@ -25,6 +25,7 @@ from tilewright.frontend.outside import admit, source_key, static_key
 from tilewright.frontend.source import Source, read_source
 from tilewright.frontend.statements import execute
 from tilewright.frontend.values import Binding, Flow, Names, Record
+from tilewright.ir.awaited import check_awaited
 from tilewright.ir.diagnostics import LanguageError, TilewrightError
 from tilewright.ir.instruction import Instruction
 from tilewright.ir.instructions.control import ForTiles, If
@@ -64,9 +65,11 @@ def capture(
     try:
         _run(c, source)
         body = _assemble(c, head)
+        kernel = Kernel(name or source.name, type(body)(params, body.instructions))
+        check_awaited(kernel)
     except TilewrightError as error:
         raise error.with_traceback(None) from None
-    return Kernel(name or source.name, type(body)(params, body.instructions))
+    return kernel
 
 
 def _bind(source: Source, arguments: Mapping[str, ArgumentSpec]) -> tuple[Names, tuple[Value, ...]]:

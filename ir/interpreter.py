@@ -159,12 +159,12 @@ class Machine:
     def run_block(self, body: Body, point: tuple[Any, ...]) -> Steps:
         """Run one block to its end, at which nothing may still be in flight."""
         ended = yield from self.run(body, point)
-        held = list(self.environment.values())
-        for state in {id(v.state): v.state for v in held if isinstance(v, BufferView)}.values():
-            state.end()
-        for barrier in held:
-            if isinstance(barrier, BarrierState):
-                barrier.check_landed()
+        for held in self.environment.values():
+            if isinstance(held, BarrierState):
+                held.check_landed()
+        for value, held in self.environment.items():
+            if isinstance(held, BufferView):
+                held.state.end(value.name)
         return ended
 
     def run_roles(

@@ -114,10 +114,14 @@ class BufferState:
         self.in_flight = np.zeros(self.shape, np.int32)
         self.pinned = np.zeros(self.shape, np.int32)
 
-    def end(self) -> None:
-        """The block ends: nobody may still read the buffer; what was copied out of it is there."""
-        if self.pinned.any():
-            raise InterpretError("the block ends while its shared memory is being read: wait")
+    def end(self, name: str) -> None:
+        """The block ends: no copy may be in flight; what was copied out of the buffer is there."""
+        if self.pinned.any() or self.in_flight.any():
+            what = "read" if self.pinned.any() else "written"
+            raise InterpretError(
+                f"the block ends while {name or 'a buffer'} is still being {what}",
+                "tw.wait for the tokens of all copies",
+            )
         for token in self.leaving:
             token.wait()
 

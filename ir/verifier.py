@@ -7,13 +7,15 @@ Rules by phase, besides each instruction's own list of legal phases:
 * target: the same, and every instruction has a template on the target (checked by codegen).
 
 `break` and `continue` stand in a loop's body or in branches in it, and carry what it carries. What
-lives in the lanes of one role (tiles, pending tiles, tokens) is not visible in another.
+lives in the lanes of one role (tiles, pending tiles, tokens) is not visible in another. Somebody
+waits for every copy (`ir.awaited`).
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
+from tilewright.ir.awaited import check_awaited
 from tilewright.ir.diagnostics import TilewrightError, VerifyError
 from tilewright.ir.instruction import Body, Instruction
 from tilewright.ir.instructions.control import (
@@ -39,6 +41,7 @@ def verify(kernel: Kernel, *, layouts: bool | None = None) -> None:
     """Raise VerifyError with the offending instruction if `kernel` breaks a rule of its phase."""
     want_layouts = kernel.phase == "target" if layouts is None else layouts
     _Verifier(kernel, want_layouts).body(kernel.body, set(kernel.params), None, None)
+    check_awaited(kernel)
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,17 @@ def broken(function):
 
 
 @broken
+def forgotten_copy(x: tw.Tensor):
+    """VerifyError
+    nobody waits for this copy
+    tw.copy(x, 0, buffer)
+    keep its token, t = tw.copy(...), and tw.wait(t) before what it copied is used"""
+    buffer = tw.shared(4, x.dtype)
+    tw.copy(x, 0, buffer)
+    tw.store(x, 4, buffer.load())
+
+
+@broken
 def tile_crosses_roles(x: tw.Tensor):
     """LanguageError
     t is a tile of other warps: role load cannot see it

@@ -65,7 +65,8 @@ NOTICED = {
     "two copies at once": ([COPY, COPY.replace("%c", "%d")], "copy to a buffer that a copy"),
     "overwrite of what leaves": ([STORE, OUT, STORE], "write to a buffer that is still being read"),
     "copy over what leaves": ([STORE, OUT, COPY], "copy to a buffer that is still being read"),
-    "end before it has left": ([STORE, OUT], "the block ends while its shared memory is being"),
+    "end before it has left": ([STORE, OUT], "the block ends while s is still being read"),
+    "end before it is there": ([COPY], "the block ends while s is still being written"),
     "end before a copy lands": (
         [f"%c: token = {TMA}"],
         "the block ends, copies to barrier slot 0 in flight",
