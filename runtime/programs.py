@@ -129,6 +129,7 @@ class VmProgram:
                 f"the virtual machine has no memory to watch tensors that span {size:,} bytes",
                 "launch on a part of them",
             ) from None
+        report.resources = self.binary.resources[self.entry]
         print("".join(report.output), end="")
         return report
 

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import json
+import math
 from collections import Counter
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from tilewright.runtime.vm.instructions.mma import form_of
-from tilewright.runtime.vm.instructions.wgmma import form_of as group_form_of
-from tilewright.runtime.vm.instructions.wmma import form_of as wmma_form_of
+from tilewright.runtime.vm.assembler import assemble
+from tilewright.runtime.vm.devices import DeviceRecord, check_runs, resolve_device
+from tilewright.runtime.vm.occupancy import Occupancy, find_occupancy
+from tilewright.runtime.vm.resources import Resources
+from tilewright.runtime.vm.roofline import Roofline, draw_roofline
+from tilewright.runtime.vm.work import Work, measure
 
 if TYPE_CHECKING:
     from tilewright.runtime.vm.launch import Launch
@@ -20,7 +24,8 @@ class Report:
     """The result of `run`.
 
     `steps`: NumPy steps executed. `counters`: a nested dict (see `to_json`). `races` and
-    `warnings`: lists. `output`: lines that the kernel printed.
+    `warnings`: lists. `output`: lines that the kernel printed. `resources`: what the assembler
+    made of the entry, where whoever compiled it says so.
     """
 
     def __init__(self, launch: Launch) -> None:
@@ -31,6 +36,8 @@ class Report:
         self.races: list[Any] = []
         self.warnings: list[Any] = []
         self.output = launch.output
+        self.resources: Resources | None = None
+        self.work = Work()
 
     def collect(self, schedulers: list[Scheduler]) -> None:
         """Adds up what the gangs counted."""
@@ -43,31 +50,14 @@ class Report:
                         issued.update(
                             dict.fromkeys(range(run.start, run.start + run.size), run.count)
                         )
-        classes: Counter[str] = Counter()
-        for pc, count in issued.items():
-            classes[classify(self._launch.program.instructions[pc].opcode)] += count
-        self.counters["instructions"] = dict(sorted(classes.items()))
-        self.counters["issued"] = sum(classes.values())
-        self._collect_flops(issued)
+        self.work = measure(self._launch.program.instructions, issued)
+        self.counters["instructions"] = dict(sorted(self.work.classes.items()))
+        self.counters["issued"] = self.work.classes.total()
+        self.counters["mma_flops"] = dict(self.work.flops)
         if self._launch.checks != "off":
             self._collect_traffic()
             self.races = list(self._launch.ledger.log.races.values())
             self.warnings = list(self._launch.ledger.notices.values())
-
-    def _collect_flops(self, issued: Counter[int]) -> None:
-        flops: Counter[str] = Counter()
-        for pc, count in issued.items():
-            ins = self._launch.program.instructions[pc]
-            if ins.opcode == "mma":
-                form = form_of(ins)
-                flops[form.a] += count * form.flops
-            elif ins.opcode == "wgmma" and ins.mods[0] == "mma_async":
-                group = group_form_of(ins)
-                flops[group.a] += count * group.flops
-            elif ins.opcode == "wmma" and ins.mods[0] == "mma":
-                fragments = wmma_form_of(ins)
-                flops[fragments.a] += count * fragments.flops
-        self.counters["mma_flops"] = dict(flops)
 
     def _collect_traffic(self) -> None:
         module = self._launch.program.module
@@ -81,6 +71,7 @@ class Report:
             "sectors": moved // 32,
             "ideal_sectors": sum(v.ideal_sectors for v in globals_),
             "bytes": asked,
+            **self._launch.ledger.traffic.footprint.count(),
             "efficiency": asked / moved if moved else 1.0,
             "sectors_per_request": moved / 32 / requests if requests else 0.0,
         }
@@ -101,6 +92,44 @@ class Report:
              "efficiency": record.efficiency, "bank_conflicts": record.conflicts}
             for (line, _), record in sorted(lines.items())
         ]  # fmt: skip
+
+    def occupancy(self, device: str | DeviceRecord, registers: int | None = None) -> Occupancy:
+        """Blocks that one multiprocessor of `device` holds at a time, and what limits them.
+
+        `device` is a name ("H200") or any record; `registers` per lane are else taken from
+        `resources` or asked of an assembler, and stay unknown where none is installed.
+        """
+        launch, record = self._launch, resolve_device(device)
+        architecture = check_runs(launch.program.module.target, record)
+        found, source = self.resources, "as compiled"
+        if registers is not None:
+            found, source = None, "as given"
+        elif found is None:
+            found, source = self._assemble(architecture)
+        return find_occupancy(
+            record,
+            threads=math.prod(launch.block),
+            shared=launch.shared_needed,
+            registers=registers if found is None else found.registers,
+            barriers=0 if found is None else found.barriers,
+            spills=None if found is None else found.spills,
+            source=source,
+        )
+
+    def _assemble(self, architecture: str) -> tuple[Resources | None, str]:
+        made = assemble("\n".join(self._launch.program.module.lines), architecture)
+        if made is None:
+            return None, 'registers unknown: pip install "tilewright[vm]"'
+        if self.entry not in made.resources:
+            return None, f"registers unknown: {made.by} says {made.problem.splitlines()[:1]}"
+        return made.resources[self.entry], made.by
+
+    def roofline(self, device: str | DeviceRecord, registers: int | None = None) -> Roofline:
+        """Lower bounds of the launch's time on `device`, and which limit binds; see `roofline`."""
+        record = resolve_device(device)
+        occupancy = self.occupancy(record, registers)
+        blocks = math.prod(self._launch.grid)
+        return draw_roofline(self.entry, record, self.work, self.counters, blocks, occupancy)
 
     def to_json(self) -> str:
         """Everything as JSON."""
@@ -150,21 +179,3 @@ _SHOWN = {
     "global": ("requests", "sectors", "bytes"),
     "shared": ("requests", "wavefronts", "bank_conflicts"),
 }
-_CLASSES = {
-    "memory": "ld ldu st atom red ldmatrix stmatrix prefetch".split(),
-    "async": ["cp"],
-    "matrix": ["mma", "wgmma", "wmma"],
-    "control": "bra brx call ret exit".split(),
-    "barrier": "bar barrier mbarrier membar fence".split(),
-    "warp": "shfl vote match redux activemask elect".split(),
-    "move": "mov cvta selp slct prmt".split(),
-    "convert": ["cvt"],
-    "compare": ["setp", "set"],
-    "special": "ex2 lg2 sin cos tanh rcp rsqrt sqrt".split(),
-}
-_CLASS_OF = {opcode: name for name, opcodes in _CLASSES.items() for opcode in opcodes}
-
-
-def classify(opcode: str) -> str:
-    """The class of an instruction in the counters."""
-    return _CLASS_OF.get(opcode, "arithmetic")

@@ -31,6 +31,8 @@ MAY_IMPORT = {
 # Everything above the line where devices begin works without them.
 NEEDS_NO_DEVICE = frozenset({"", "ir", "frontend", "passes", "codegen", "runtime.vm"})
 HEAVY = ("torch", "cuda")
+# Single late imports between layers: device records by name, which load nothing heavy themselves.
+EDGES = frozenset({("tilewright.runtime.vm.devices", "tilewright.ir.targets")})
 # What a function may import when it is called: slow to load, or an optional extra.
 LATE = frozenset(
     {"torch", "cuda", "matplotlib", "ml_dtypes", "ninja", "safetensors", "sklearn", "triton"}
@@ -120,6 +122,8 @@ def find_faults(imports: list[Import]) -> list[str]:
             faults.append(f"{item.where}: relative import of {item.target}")
         elif first == "tilewright" and (item.late or item.typing_only) and not item.layer:
             continue  # the root's lazy re-exports, and what type checkers see of them
+        elif item.late and (item.where.split(":")[0], item.target) in EDGES:
+            continue
         elif first == "tilewright":
             layer = find_layer(item.target)
             if layer not in MAY_IMPORT[item.layer]:
@@ -147,7 +151,13 @@ def find_faults(imports: list[Import]) -> list[str]:
 
 def read_text(text: str, module: str) -> list[str]:
     known = frozenset(
-        {"tilewright.ir", "tilewright.passes", "tilewright.runtime.vm", "tilewright.ops"}
+        {
+            "tilewright.ir",
+            "tilewright.ir.targets",
+            "tilewright.passes",
+            "tilewright.runtime.vm",
+            "tilewright.ops",
+        }
     )
     return find_faults(list(read_imports(ast.parse(text), module, known)))
 
@@ -180,6 +190,7 @@ def test_every_module_keeps_to_its_layer() -> None:
         ("tilewright.runtime.build", "from tilewright.ops import matmul"),
         ("tilewright.runtime.vm.decode", "from tilewright.ir.types import f16"),
         ("tilewright.runtime.vm.decode", "from tilewright.runtime import cache"),
+        ("tilewright.runtime.vm.devices", "from tilewright.ir.targets import find_device"),
         ("tilewright.runtime.build", "import importlib\nimportlib.import_module(name)"),
         ("tilewright", "from tilewright.ir.types import f16"),
     ],
@@ -200,10 +211,23 @@ def test_a_forbidden_import_is_found(module: str, text: str) -> None:
         ("tilewright.runtime.launch", "from tilewright.runtime import vm"),
         ("tilewright.ops.matmul", "import torch\nimport tilewright as tw"),
         ("tilewright.ops.quant.pack", "from tilewright.ops import matmul"),
+        (
+            "tilewright.runtime.vm.devices",
+            "def find():\n    from tilewright.ir.targets import find_device",
+        ),
     ],
 )
 def test_an_allowed_import_is_not_reported(module: str, text: str) -> None:
     assert read_text(text, module) == []
+
+
+def test_the_late_import_of_device_records_is_the_only_one_between_layers() -> None:
+    assert read_text(
+        "def find():\n    from tilewright.ir import types", "tilewright.runtime.vm.devices"
+    )
+    assert read_text(
+        "def find():\n    from tilewright.ir import targets", "tilewright.runtime.vm.launch"
+    )
 
 
 def test_a_late_import_has_one_home() -> None:
@@ -230,6 +254,11 @@ def test_the_layers_above_devices_load_neither_torch_nor_the_cuda_bindings() -> 
     names = [name for name in modules if find_layer(name) in NEEDS_NO_DEVICE]
     loaded = list_loaded("\n".join(f"import {name}" for name in sorted(names)))
     assert not loaded & set(HEAVY)
+
+
+def test_device_records_for_the_virtual_machine_load_nothing_heavy() -> None:
+    loaded = list_loaded("import tilewright.ir.targets")
+    assert not loaded & {*HEAVY, "sympy", "lark"}
 
 
 def test_the_command_line_loads_neither_torch_nor_the_cuda_bindings() -> None:

@@ -101,6 +101,7 @@ class BulkChecks(AccessChecks):
                 line.requests += 1
                 line.bytes += side.unit * len(offsets)
                 line.sectors += len(np.unique(offsets // 32))
+                traffic.footprint.mark("read" if side is source else "write", offsets)
                 line.ideal_sectors += -(-side.unit * len(offsets) // 32)
         for place in barriers:
             owner, time, first = self.gang.mbarriers.order(place).initial

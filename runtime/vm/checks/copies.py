@@ -58,7 +58,7 @@ class CopyChecks(AccessChecks):
             offsets, lanes = offsets[reading], lanes[reading]
             who = Accessors(who.warps[reading], who.lanes[reading])
             if (copy.valid[reading] < copy.size).any():
-                self._check_partial(bounds, offsets, lanes, who, (copy.valid[reading], pc))
+                self._check_partial(bounds, offsets, lanes, who, (copy.valid[reading], pc), line)
                 return
         full, chosen = np.zeros(frame.n, np.int64), np.zeros(frame.n, np.bool_)
         full[lanes], chosen[lanes] = offsets, True
@@ -67,8 +67,9 @@ class CopyChecks(AccessChecks):
         self.access("global", offsets, who, copy.size, "read", pc, "cp.async read", False, COPIES)
 
     def _check_partial(
-        self, bounds: Bounds, starts: Array, lanes: Array, who: Accessors, at: tuple[Array, int]
-    ) -> None:
+        self, bounds: Bounds, starts: Array, lanes: Array, who: Accessors, at: tuple[Array, int],
+        line: Any,
+    ) -> None:  # fmt: skip
         """Lanes that read fewer bytes than they write: in units that divide every count."""
         counts, pc = at
         unit = int(np.gcd.reduce(counts) & -np.gcd.reduce(counts))
@@ -82,6 +83,7 @@ class CopyChecks(AccessChecks):
         places = (starts[:, None] + np.arange(0, 16, unit))[inside]
         owners = np.repeat(np.arange(len(starts)), counts // unit)
         spread = Accessors(who.warps[owners], who.lanes[owners])
+        self.ledger.traffic.count(line, places, lanes[owners], unit)
         self.access("global", places, spread, unit, "read", pc, "cp.async read", False, COPIES)
 
     def copy_waited(self, copy: Copy) -> None:

@@ -4,7 +4,7 @@ ones.
 A global request of a warp moves the 32-byte sectors that it touches. A shared request is served in
 phases (32 lanes of up to 4 bytes, 16 of 8, 8 of 16); each phase takes as many wavefronts as the
 fullest of the 32 four-byte banks has different words. Patterns repeat in loops, so results are
-remembered by the pattern of offsets.
+remembered by the pattern of offsets. The footprint of a launch is what memory must move at least.
 """
 
 from __future__ import annotations
@@ -68,10 +68,35 @@ def count_wavefronts(offsets: Array, lanes: Array, size: int) -> tuple[int, int]
     return int(counts.max(axis=1).sum()), len(np.unique(phases))
 
 
+class Footprint:
+    """Which sectors of global memory were read and which written, once each."""
+
+    def __init__(self) -> None:
+        self.marks: dict[bool, Array] = {side: np.zeros(1024, np.bool_) for side in (False, True)}
+
+    def mark(self, kind: str, offsets: Array) -> None:
+        """Some accesses, each within one sector; an atomic one reads and writes."""
+        sectors = offsets >> 5
+        most = int(np.maximum.reduce(sectors))
+        for side in (False, True):
+            if kind == "atomic" or side == (kind == "write"):
+                if most >= len(self.marks[side]):
+                    grown = np.zeros(2 * most + 2, np.bool_)
+                    grown[: len(self.marks[side])] = self.marks[side]
+                    self.marks[side] = grown
+                self.marks[side][sectors] = True
+
+    def count(self) -> dict[str, int]:
+        """How many different sectors."""
+        reads, writes = (int(np.count_nonzero(self.marks[side])) for side in (False, True))
+        return {"read_sectors": reads, "written_sectors": writes}
+
+
 class Traffic:
     """The lines of a launch."""
 
     def __init__(self) -> None:
+        self.footprint = Footprint()
         self.lines: dict[tuple[int, str], Line] = {}
         self.memory: dict[tuple[int, str, int, bytes], tuple[int, int, int]] = {}
         self.copied: dict[str, int] = {"plain": 0, "cp.async": 0, "bulk": 0}
@@ -88,6 +113,8 @@ class Traffic:
         record.bytes += size * len(offsets)
         if record.space == "local":
             return
+        if record.space == "global":
+            self.footprint.mark(record.kind, offsets)
         base = int(offsets[0]) & ~127
         shape = b"" if lanes is None else lanes.tobytes()
         key = (size, record.space, len(offsets), (offsets - base).tobytes() + shape)
