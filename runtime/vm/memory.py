@@ -32,7 +32,7 @@ UNITS: dict[int, Any] = {
 
 def any_of(flags: Array) -> bool:
     """Whether any of some booleans is true: a fraction of the cost of `flags.any()`."""
-    return bool(flags.argmax()) or bool(flags[0])
+    return bool(flags.argmax()) or bool(flags.item(0))
 
 
 class Space:

@@ -141,6 +141,11 @@ def _getctarank(ins: Instruction, frame: Frame, out: list[Array]) -> Any:
     return lambda: np.copyto(out[0], a >> dtype(RANK_BIT) & dtype(0xFF), casting="unsafe")
 
 
+def _policy(ins: Instruction, frame: Frame, out: list[Array]) -> Any:
+    """createpolicy: what a cache should keep says nothing about results; the value is opaque."""
+    return lambda: out[0].fill(0)
+
+
 def _nothing(ins: Instruction, frame: Frame) -> Any:
     return lambda mask: None
 
@@ -167,6 +172,7 @@ VALUES: dict[tuple[str, str], Any] = {
     ("isspacep", "any"): _isspacep,
     ("mapa", "any"): _mapa,
     ("getctarank", "any"): _getctarank,
+    ("createpolicy", "any"): _policy,
 }
 _SILENT = (
     "prefetch prefetchu discard applypriority pmevent brkpt nanosleep griddepcontrol setmaxnreg"
