@@ -33,6 +33,7 @@ class Waiting:
     stack: Stack
     turn: int
     finish: Callable[[Array, Array], None] | None = None
+    spins: int = 0  # a loop may spin around a barrier
 
 
 class BarrierState:
@@ -90,7 +91,7 @@ class BarrierState:
         for wait in self.waits:
             if wait.finish is not None:
                 wait.finish(wait.lanes, self.truth & participants)
-            scheduler.add(wait.lanes, wait.pc, wait.stack, wait.turn)
+            scheduler.add(wait.lanes, wait.pc, wait.stack, wait.turn, wait.spins)
 
     def describe(self, scheduler: Scheduler) -> str:
         """Who waits here, and for how many."""
@@ -194,7 +195,8 @@ def _arrive(
         if truth is not None:
             state.truth[chosen] = truth[chosen - frame.low]
         if waits:
-            state.waits.append(Waiting(part, pc + 1, cohort.stack, cohort.turn, finish))
+            wait = Waiting(part, pc + 1, cohort.stack, cohort.turn, finish, cohort.spins)
+            state.waits.append(wait)
         touched.append(state)
     for state in touched:
         state.check(scheduler)

@@ -85,12 +85,14 @@ class Scheduler:
             lanes = np.logical_or.reduce([c.lanes for c in same])
             first.set_lanes(self.gang, lanes)
             first.turn = max(c.turn for c in same)
+            first.spins = max(c.spins for c in same)
         return first
 
-    def add(self, lanes: Array, pc: int, stack: Stack, turn: int) -> None:
+    def add(self, lanes: Array, pc: int, stack: Stack, turn: int, spins: int = 0) -> None:
         """Makes lanes ready at a program counter."""
         if lanes.any():
             self.ready.append(Cohort(self.gang, lanes, pc, stack, turn))
+            self.ready[-1].spins = spins
 
     def execute(self, cohort: Cohort) -> None:
         """Runs a cohort until it ends, blocks, splits, or should give way."""
