@@ -20,7 +20,14 @@ from tilewright.runtime.vm.frame import Frame
 from tilewright.runtime.vm.isa import check_form
 from tilewright.runtime.vm.memory import Array
 from tilewright.runtime.vm.program import BUILTINS
-from tilewright.runtime.vm.records import Group, Instruction, Register, Symbol
+from tilewright.runtime.vm.records import (
+    Group,
+    Instruction,
+    Operand,
+    Register,
+    Symbol,
+    Variable,
+)
 
 if TYPE_CHECKING:
     from tilewright.runtime.vm.scheduler import Scheduler
@@ -204,8 +211,7 @@ def _bind_return(scheduler: Scheduler, frame: Frame, pc: int) -> Terminate:
         first = program.instructions[call].operands[0]
         if isinstance(first, Group) and len(program.owners[pc].results):
             for actual, formal in zip(groups[0].items, program.owners[pc].results, strict=True):
-                assert isinstance(actual, Symbol)
-                _copy_parameter(scheduler, cohort.lanes, formal.name, actual.name)
+                _take_result(scheduler, cohort.lanes, formal.name, actual)
         cohort.pc, cohort.stack = after, tuple(outer)
         return True
 
@@ -220,6 +226,42 @@ def _copy_parameter(scheduler: Scheduler, lanes: Array, source: str, target: str
     rows = gang.local.data[: gang.n * gang.local_size].reshape(gang.n, gang.local_size)
     a, b = offsets[source], offsets[target]
     rows[lanes, b : b + size] = rows[lanes, a : a + size]
+
+
+def _pass_argument(scheduler: Scheduler, lanes: Array, actual: Operand, formal: Variable) -> None:
+    """An argument of a call into its parameter: a variable's bytes, or a register's or constant's
+    value.
+    """
+    if isinstance(actual, Symbol):
+        _copy_parameter(scheduler, lanes, actual.name, formal.name)
+        return
+    gang = scheduler.gang
+    values = gang.frame(0, gang.n).read(actual, formal.type)[lanes]
+    rows, start = _parameter_bytes(scheduler, formal.name)
+    data = np.ascontiguousarray(values).view(np.uint8).reshape(len(values), -1)
+    rows[lanes, start : start + formal.size] = data
+
+
+def _take_result(scheduler: Scheduler, lanes: Array, formal: str, actual: Operand) -> None:
+    """A result of a call into a variable or a register of the caller."""
+    if isinstance(actual, Symbol):
+        _copy_parameter(scheduler, lanes, formal, actual.name)
+        return
+    if not isinstance(actual, Register):
+        return
+    gang = scheduler.gang
+    target = gang.frame(0, gang.n).row(actual)
+    rows, start = _parameter_bytes(scheduler, formal)
+    size = gang.program.variables[formal].size
+    data = np.ascontiguousarray(rows[lanes, start : start + size])
+    target[lanes] = data.view(f"u{size}").ravel()
+
+
+def _parameter_bytes(scheduler: Scheduler, name: str) -> tuple[Array, int]:
+    """The local bytes of every lane, and where a parameter starts in them."""
+    gang = scheduler.gang
+    rows = gang.local.data[: gang.n * gang.local_size].reshape(gang.n, gang.local_size)
+    return rows, gang.launch.offsets[name]
 
 
 def _bind_call(scheduler: Scheduler, frame: Frame, pc: int) -> Terminate:
@@ -242,8 +284,7 @@ def _bind_call(scheduler: Scheduler, frame: Frame, pc: int) -> Terminate:
         ):
             raise scheduler.fault("unsupported", f"recursive call of {name}", pc, cohort.lanes)
         for actual, formal in zip(arguments, function.params, strict=True):
-            assert isinstance(actual, Symbol)
-            _copy_parameter(scheduler, cohort.lanes, actual.name, formal.name)
+            _pass_argument(scheduler, cohort.lanes, actual, formal)
         cohort.stack = (*cohort.stack, (pc + 1, pc))
         cohort.pc = start
 

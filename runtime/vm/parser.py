@@ -6,10 +6,14 @@ name of its own, so that everything behind the parser sees flat functions.
 
 from __future__ import annotations
 
+import re
 import struct
+from dataclasses import replace
 from functools import lru_cache
 
+from tilewright.runtime.vm.expressions import evaluate, evaluate_product, starts_expression
 from tilewright.runtime.vm.faults import Fault
+from tilewright.runtime.vm.initializers import Initializer
 from tilewright.runtime.vm.records import (
     BITS,
     Address,
@@ -21,7 +25,9 @@ from tilewright.runtime.vm.records import (
     Module,
     Operand,
     Pair,
+    Pointer,
     Register,
+    Selected,
     Special,
     Symbol,
     Variable,
@@ -29,6 +35,8 @@ from tilewright.runtime.vm.records import (
 )
 from tilewright.runtime.vm.tokens import Token, tokenize
 
+_ENDS = frozenset(",;]})")
+_CONSTANTS = frozenset("-+~!(")
 _SPACES = (".global", ".const", ".shared", ".local", ".param")
 _LINKAGE = (".visible", ".extern", ".weak", ".common")
 _SPECIALS = (
@@ -36,8 +44,15 @@ _SPECIALS = (
     "%clock %clock64 %clock_hi %lanemask_eq %lanemask_le %lanemask_lt %lanemask_ge "
     "%lanemask_gt %globaltimer %globaltimer_lo %globaltimer_hi %clusterid "
     "%nclusterid %cluster_ctaid %cluster_nctaid %cluster_ctarank "
-    "%cluster_nctarank %is_explicit_cluster %dynamic_smem_size %total_smem_size %aggr_smem_size"
+    "%cluster_nctarank %is_explicit_cluster %dynamic_smem_size %total_smem_size %aggr_smem_size "
+    "%reserved_smem_offset_begin %reserved_smem_offset_end %reserved_smem_offset_cap "
+    "%reserved_smem_offset_0 %reserved_smem_offset_1 %current_graph_exec"
 ).split()
+_NUMBERED = re.compile(r"%(envreg\d+|pm\d+(_64)?)")
+_TRIPLES = frozenset(
+    "%tid %ntid %ctaid %nctaid %clusterid %nclusterid %cluster_ctaid %cluster_nctaid".split()
+)
+_SELECTOR = re.compile(r"b[0-7]{1,4}|h[0-3]{1,2}")
 
 
 @lru_cache(maxsize=16)
@@ -93,14 +108,16 @@ class _Parser:
         self.functions: dict[str, Function] = {}
         self.variables: dict[str, Variable] = {}
         self.files: dict[int, str] = {}
-        self.scopes: list[dict[str, Register | str]] = []
+        self.scopes: list[dict[str, Register | Vector | str]] = []
+        self.passed: tuple[list[Instruction], list[Instruction]] = ([], [])
         self.unique = 0
+        self.calling = False  # parentheses of a call are no arithmetic
         self.calls: dict[tuple[int, int, int], tuple[int, int]] = {}  # place → outermost call
 
     # -- cursor ------------------------------------------------------------------------------
 
-    def peek(self) -> str:
-        return self.tokens[self.at].text
+    def peek(self, ahead: int = 0) -> str:
+        return self.tokens[min(self.at + ahead, len(self.tokens) - 1)].text
 
     def take(self) -> Token:
         token = self.tokens[self.at]
@@ -128,9 +145,16 @@ class _Parser:
         while self.tokens[self.at].line == line and self.tokens[self.at].kind != "end":
             self.at += 1
 
+    def literal(self) -> Immediate:
+        token = self.take()
+        if token.text == "WARP_SZ":
+            return Immediate(32)
+        if token.kind != "number":
+            self.fail(f"expected a number, found {token.text!r}", token)
+        return number(token.text)
+
     def integer(self) -> int:
-        sign = -1 if self.accept("-") else 1
-        return sign * int(number(self.take().text).value)
+        return int(self.literal().value)
 
     # -- module ------------------------------------------------------------------------------
 
@@ -146,8 +170,10 @@ class _Parser:
                     self.at += 1
                     target = self.take().text
                     self.skip_line(token.line)
-                case ".address_size" | ".loc" | ".alias":
+                case ".address_size" | ".loc":
                     self.skip_line(token.line)
+                case ".alias":
+                    self.alias()
                 case ".file":
                     self.at += 1
                     index = self.integer()
@@ -169,6 +195,14 @@ class _Parser:
         while self.peek() != "}":
             self.at += 1
         self.at += 1
+
+    def alias(self) -> None:
+        """`.alias name, function;`: another name of a function."""
+        self.at += 1
+        name = self.take().text
+        self.expect(",")
+        self.functions[name] = replace(self.functions[self.take().text], name=name)
+        self.expect(";")
 
     def skip_statement(self) -> None:
         while not self.accept(";"):
@@ -203,54 +237,35 @@ class _Parser:
                 vector = int(word[1:])
             # .ptr and its space, .managed, .attribute say nothing that execution needs
         name = self.take().text
-        size = max(BITS.get(element, 8) // 8, 1) * vector
-        unit, is_array = size, False
+        item = max(BITS.get(element, 8) // 8, 1)
+        extents: list[int] = []
         while self.accept("["):
-            is_array = True
-            size = 0 if self.peek() == "]" else size * self.integer()
+            extents.append(0 if self.peek() == "]" else int(evaluate(self).value))
             self.expect("]")
+        size, is_array = item * vector, bool(extents)
+        for extent in extents:
+            size *= extent
         initial: bytes = b""
-        pointers: tuple[tuple[int, str], ...] = ()
+        pointers: tuple[Pointer, ...] = ()
         if self.accept("="):
-            initial, pointers = self.initializer(unit, element)
+            reader = Initializer(self, item, element)
+            reader.read((*extents, *((vector,) if vector > 1 else ())))
+            initial, pointers = bytes(reader.data), tuple(reader.pointers)
             size = max(size, len(initial))
         self.accept(";")
         if rename:
             name = self.declare(name)
-        return Variable(
-            name, space, element, size, max(align, unit), initial, pointers, is_extern, is_array
-        )
-
-    def initializer(self, unit: int, element: str) -> tuple[bytes, tuple[tuple[int, str], ...]]:
-        data = bytearray()
-        pointers: list[tuple[int, str]] = []
-        depth = 0
-        while True:
-            token = self.take()
-            if token.text == "{":
-                depth += 1
-            elif token.text == "}":
-                depth -= 1
-            elif token.text == "-":
-                value = number(self.take().text)
-                data += _encode(-value.value, value.is_float, unit, element)
-            elif token.kind == "number":
-                value = number(token.text)
-                data += _encode(value.value, value.is_float, unit, element)
-            elif token.kind == "name" and token.text != "generic":
-                pointers.append((len(data), token.text))
-                data += bytes(unit)
-            if depth == 0 and token.text not in ("-", "generic", "(") and self.peek() == ";":
-                return bytes(data), tuple(pointers)
+        align = max(align, item * vector)
+        return Variable(name, space, element, size, align, initial, pointers, is_extern, is_array)
 
     # -- functions ---------------------------------------------------------------------------
 
     def function(self, *, is_extern: bool) -> None:
         is_entry = self.take().text == ".entry"
-        self.scopes = [{}]
-        results = self.parameters() if self.peek() == "(" else ()
+        self.scopes, self.passed = [{}], ([], [])
+        results = self.parameters("st") if self.peek() == "(" else ()
         name = self.take().text
-        params = self.parameters() if self.peek() == "(" else ()
+        params = self.parameters("ld") if self.peek() == "(" else ()
         directives: dict[str, tuple[int, ...]] = {}
         while self.peek().startswith(".") and self.peek() not in (".entry", ".func"):
             if self.peek() in _SPACES + _LINKAGE:
@@ -272,21 +287,41 @@ class _Parser:
                 )
             return
         body = _Body()
+        body.instructions.extend(self.passed[0])
         self.body(body)
+        body.instructions.extend(self.passed[1])
         self.functions[name] = Function(
             name, is_entry, params, results, tuple(body.instructions), body.labels,
             tuple(body.variables), body.tables, directives,
         )  # fmt: skip
 
-    def parameters(self) -> tuple[Variable, ...]:
+    def parameters(self, opcode: str) -> tuple[Variable, ...]:
+        """Formal parameters (`ld`) or results (`st`)."""
         self.expect("(")
         items = []
         while not self.accept(")"):
-            if self.peek() == ".reg":
-                self.fail("register parameters of functions are not supported")
-            items.append(self.variable(rename=True))
+            by_register = self.peek() == ".reg"
+            items.append(
+                self.register_parameter(opcode) if by_register else self.variable(rename=True)
+            )
             self.accept(",")
         return tuple(items)
+
+    def register_parameter(self, opcode: str) -> Variable:
+        """`.reg .type name`: a variable that the function loads first, or stores before it
+        returns.
+        """
+        line = self.take().line
+        kind, name = self.take().text[1:], self.take().text
+        register = Register(self.declare(name, Register("", kind)), kind)
+        size = BITS[kind] // 8
+        variable = Variable(f"{register.name}.param", "param", kind, size, size)
+        place = Address(Symbol(variable.name))
+        operands = (register, place) if opcode == "ld" else (place, register)
+        self.passed[opcode == "st"].append(
+            Instruction(opcode, ("param", kind), operands, None, False, line)
+        )
+        return variable
 
     def declare(self, name: str, register: Register | None = None) -> str:
         """Gives a name declared in the innermost scope its unique form."""
@@ -330,7 +365,11 @@ class _Parser:
             elif token.kind == "end":
                 self.fail("the file ends inside a function")
             else:
-                body.instructions.append(self.instruction(source))
+                instruction = self.instruction(source)
+                if instruction.opcode == "ret":
+                    guard = {"guard": instruction.guard, "negated": instruction.negated}
+                    body.instructions.extend(replace(i, **guard) for i in self.passed[1])
+                body.instructions.append(instruction)
 
     def location(self) -> tuple[int, int]:
         """`.loc file line column[, function_name …, inlined_at file line column]`: where the code
@@ -349,11 +388,14 @@ class _Parser:
     def registers(self) -> None:
         self.at += 1
         kind = self.take().text[1:]
-        if kind in ("v2", "v4"):
-            self.fail("vector registers are not supported")
+        width = int(kind[1]) if kind in ("v2", "v4") else 0
+        if width:
+            kind = self.take().text[1:]
         while True:
             name = self.take().text
-            if self.accept("<"):
+            if width:
+                self.declare_vector(name, kind, width)
+            elif self.accept("<"):
                 for index in range(self.integer()):
                     self.declare(f"{name}{index}", Register("", kind))
                 self.expect(">")
@@ -362,6 +404,15 @@ class _Parser:
             if not self.accept(","):
                 break
         self.expect(";")
+
+    def declare_vector(self, name: str, kind: str, width: int) -> None:
+        """`.reg .v4 .f32 v`: four registers, `v.x` or `v.r` and so on, and `v` for all of them."""
+        items = []
+        for first, second in zip("xyzw"[:width], "rgba"[:width], strict=True):
+            register = Register(self.declare(f"{name}.{first}", Register("", kind)), kind)
+            self.scopes[-1][f"{name}.{second}"] = register
+            items.append(register)
+        self.scopes[-1][name] = Vector(tuple(items))
 
     def label(self, body: _Body) -> None:
         name = self.take().text
@@ -403,6 +454,7 @@ class _Parser:
             guard = operand
         token = self.take()
         opcode, *mods = token.text.split(".")
+        self.calling = opcode == "call"
         operands: list[Operand] = []
         while not self.accept(";"):
             if not self.accept(","):
@@ -419,7 +471,15 @@ class _Parser:
         return first
 
     def primary(self) -> Operand:
-        token = self.take()
+        token = self.tokens[self.at]
+        if token.kind == "number" and self.peek(1) in _ENDS:
+            self.at += 1
+            return number(token.text)
+        is_group = token.text == "(" and self.calling
+        is_constant = token.text in _CONSTANTS or token.kind == "number"
+        if is_constant and not is_group and starts_expression(self):
+            return evaluate(self)
+        self.at += 1
         match token.text:
             case "{":
                 return Vector(self.items("}"))
@@ -429,21 +489,14 @@ class _Parser:
                 return self.address()
             case "!":
                 return Inverted(self.primary())
-            case "-":
-                value = number(self.take().text)
-                return Immediate(-value.value, value.is_float)
-            case "~":
-                return Immediate(~int(number(self.take().text).value))
-        if token.kind == "number":
-            return number(token.text)
         if token.kind == "end":
             self.fail("the text ends early", token)
         if token.kind != "name":
             self.fail(f"unexpected {token.text!r}", token)
         named = self.name(token)
         if isinstance(named, Symbol) and self.peek() in ("+", "-"):
-            sign = 1 if self.take().text == "+" else -1
-            return Symbol(named.name, sign * self.integer())
+            self.accept("+")
+            return Symbol(named.name, evaluate_product(self))
         return named
 
     def items(self, end: str) -> tuple[Operand, ...]:
@@ -461,7 +514,7 @@ class _Parser:
             base, offset = Symbol(base.name), base.offset
         while not self.accept("]"):
             if self.accept("+") or self.peek() == "-":
-                offset += self.integer()
+                offset += evaluate_product(self)
             elif not self.accept(","):
                 extra.append(self.primary())
         return Address(base, offset, tuple(extra))
@@ -469,14 +522,21 @@ class _Parser:
     def name(self, token: Token) -> Operand:
         for scope in reversed(self.scopes):
             found = scope.get(token.text)
-            if isinstance(found, Register):
+            if isinstance(found, (Register, Vector)):
                 return found
             if found is not None:
                 return Symbol(found)
         if token.text == "WARP_SZ":
             return Immediate(32)
-        if token.text.split(".")[0] in _SPECIALS or token.text.startswith("%envreg"):
+        if token.text in _TRIPLES:
+            return Vector((*(Special(f"{token.text}.{axis}") for axis in "xyz"), Immediate(0)))
+        base, _, selector = token.text.rpartition(".")
+        if (base or selector) in _SPECIALS or _NUMBERED.fullmatch(token.text):
             return Special(token.text)
+        if _SELECTOR.fullmatch(selector) and base:
+            whole = self.name(replace(token, text=base))
+            if isinstance(whole, Register):
+                return Selected(whole, selector)
         if token.text.startswith("%"):
             self.fail(f"unknown register {token.text!r}", token)
         return Symbol(token.text)
@@ -490,10 +550,3 @@ class _Body:
         self.labels: dict[str, int] = {}
         self.variables: list[Variable] = []
         self.tables: dict[str, tuple[str, ...]] = {}
-
-
-def _encode(value: int | float, is_float: bool, unit: int, element: str) -> bytes:
-    """One element of an initializer."""
-    if is_float or element in ("f32", "f64"):
-        return struct.pack("<d" if unit == 8 else "<f", float(value))
-    return (int(value) & ((1 << (8 * unit)) - 1)).to_bytes(unit, "little")

@@ -22,6 +22,7 @@ from tilewright.runtime.vm.records import (
     Operand,
     Pair,
     Register,
+    Selected,
     Symbol,
     Variable,
     Vector,
@@ -53,6 +54,10 @@ class Program:
     leaders: set[int] = field(default_factory=set)
     variables: dict[str, Variable] = field(default_factory=dict)
     pcs: dict[int, int] = field(default_factory=dict)
+
+    def number(self) -> None:
+        """Instructions are known by identity; those of a copy are others."""
+        self.pcs = {id(ins): pc for pc, ins in enumerate(self.instructions)}
 
     def pc_of(self, ins: Instruction) -> int:
         """The program counter of one of the program's own instructions."""
@@ -89,7 +94,7 @@ def link(module: Module, entry: str) -> Program:
     for reached in _reachable(module, function):
         _append(program, reached)
     program.leaders.add(len(program.instructions))
-    program.pcs = {id(ins): pc for pc, ins in enumerate(program.instructions)}
+    program.number()
     _number_registers(program)
     return program
 
@@ -104,6 +109,8 @@ def operands(operand: Operand) -> Iterator[Operand]:
         inner = (operand.first, operand.second)
     elif isinstance(operand, Inverted):
         inner = (operand.operand,)
+    elif isinstance(operand, Selected):
+        inner = (operand.register,)
     elif isinstance(operand, Address):
         inner = (operand.base, *operand.extra)
     for item in inner:
@@ -122,7 +129,7 @@ def _reachable(module: Module, entry: Function) -> list[Function]:
             if isinstance(found, Symbol)
         ]
         for variable in module.variables.values():
-            names.extend(name for _, name in variable.pointers)
+            names.extend(pointer.target.name for pointer in variable.pointers)
         for name in names:
             callee = module.functions.get(name)
             if callee and not callee.is_extern and callee not in order:

@@ -75,6 +75,14 @@ class Inverted:
 
 
 @dataclass(frozen=True, slots=True)
+class Selected:
+    """Bytes or half words of a register, for video instructions: `%r1.b3`, `%r1.h10`."""
+
+    register: Register
+    selector: str
+
+
+@dataclass(frozen=True, slots=True)
 class Address:
     """`[base + offset]`, for tensor copies `[base, {coordinates}]` (the rest in `extra`)."""
 
@@ -90,7 +98,9 @@ class Group:
     items: tuple[Operand, ...]
 
 
-Operand = Register | Special | Immediate | Symbol | Vector | Pair | Inverted | Address | Group
+Operand = (
+    Register | Special | Immediate | Symbol | Vector | Pair | Inverted | Selected | Address | Group
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +124,18 @@ class Instruction:
 
 
 @dataclass(frozen=True, slots=True)
+class Pointer:
+    """Bytes of an initial value that an address fills: `size` bytes at `offset`, from bit `shift`
+    of the address.
+    """
+
+    offset: int
+    target: Symbol
+    size: int = 8
+    shift: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class Variable:
     """A variable or parameter: its state space, bytes, and the initial value with its
     relocations.
@@ -125,7 +147,7 @@ class Variable:
     size: int
     align: int
     initial: bytes = b""
-    pointers: tuple[tuple[int, str], ...] = ()
+    pointers: tuple[Pointer, ...] = ()
     is_extern: bool = False
     is_array: bool = False
 

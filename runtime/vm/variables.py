@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from tilewright.runtime.vm.instructions import stack
 from tilewright.runtime.vm.memory import SHARED_START, Allocation
 from tilewright.runtime.vm.program import Program, operands
 from tilewright.runtime.vm.records import Symbol
@@ -35,6 +36,9 @@ def place_variables(launch: Launch) -> None:
             local_at = align_up(local_at, max(variable.align, 16))
             launch.offsets[variable.name] = local_at
             local_at += variable.size
+    if any(ins.opcode in stack.OPCODES for ins in program.instructions):
+        launch.offsets[stack.STACK] = align_up(local_at, 1024)
+        local_at = launch.offsets[stack.STACK] + stack.SIZE
     # What the hardware would count: the padding of the dynamic part below is ours.
     launch.shared_needed = shared_at - SHARED_START + launch.dynamic_shared
     shared_at = align_up(shared_at, max((v.align for v in dynamic), default=16))
@@ -65,6 +69,8 @@ def initialize_globals(launch: Launch, placed: dict[str, Allocation]) -> None:
         variable = launch.program.module.variables[name]
         data = launch.arena.bytes_of(allocation)
         data[: len(variable.initial)] = np.frombuffer(variable.initial, np.uint8)
-        for offset, target in variable.pointers:
-            address = launch.address(Symbol(target))
-            data[offset : offset + 8] = np.frombuffer(struct.pack("<Q", address), np.uint8)
+        for pointer in variable.pointers:
+            address = launch.address(pointer.target) >> pointer.shift
+            kept = struct.pack("<Q", address)[: pointer.size]
+            end = pointer.offset + pointer.size
+            data[pointer.offset : end] = np.frombuffer(kept, np.uint8)

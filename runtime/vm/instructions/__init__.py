@@ -27,6 +27,8 @@ from tilewright.runtime.vm.instructions import (
     quad_mma,
     remote,
     sparse_mma,
+    special_moves,
+    stack,
     tensormap,
     warp,
     wgmma,
@@ -64,6 +66,7 @@ _VALUES: dict[str, Binder] = _join(
     compare.VALUES,
     convert.VALUES,
     move.VALUES,
+    special_moves.VALUES,
 )
 
 
@@ -89,6 +92,7 @@ _EFFECTS: dict[str, Binder] = {
     **mbarrier.EFFECTS,
     **wgmma.EFFECTS,
     **wmma.EFFECTS,
+    **stack.EFFECTS,
     **tensormap.EFFECTS,
     **async_copy.EFFECTS,
     "mma": _matrix,
