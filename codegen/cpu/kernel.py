@@ -58,7 +58,7 @@ def emit_cpu(kernel: Kernel, isa: str) -> CppSource:
     _emit_extents(emitter, parameters, prologue, grid)
     _emit_block(emitter, parameters, prologue, grid)
     body = "\n".join(_place(line, emitter.local_bytes) for line in emitter.out.lines)
-    entry = emitter.names.fresh(kernel.name)
+    entry = emitter.names.fresh(f"{kernel.name}_kernel")  # the name alone may be a function of C's
     text = "\n".join(
         (
             f"// Kernel {kernel.name} for {isa}, generated from:",

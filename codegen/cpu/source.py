@@ -14,13 +14,17 @@ from tilewright.ir.values import Value
 _PRELUDE = Path(__file__).parent / "prelude"
 _INCLUDE = re.compile(r'^#include "([\w.]+)"\n', re.MULTILINE)
 _RESERVED = frozenset(
-    "alignas alignof and asm auto bool break case catch char class const constexpr continue "
-    "default delete do double else enum explicit export extern false float for friend goto if "
-    "inline int long mutable namespace new not nullptr operator or private protected public "
-    "register return short signed sizeof static struct switch template this throw true try "
-    "typedef typename union unsigned using virtual void volatile while xor tw words blocks "
-    "threads launch message block at extents panels lease main linux unix I".split()
+    "alignas alignof and asm auto bool break case catch char char8_t char16_t char32_t class "
+    "concept const const_cast consteval constexpr constinit continue co_await co_return co_yield "
+    "decltype default delete do double dynamic_cast else enum explicit export extern false float "
+    "for friend goto if inline int long mutable namespace new noexcept not nullptr operator or "
+    "private protected public register reinterpret_cast requires return short signed sizeof static "
+    "static_assert static_cast struct switch template this thread_local throw true try typedef "
+    "typeid typename union unsigned using virtual void volatile wchar_t while xor tw words blocks "
+    "threads launch message block at extents panels lease main linux unix errno std I".split()
 )
+_MACRO = re.compile("[A-Z][A-Z0-9_]{2,}")
+"""What a header may have defined: only macros are all capitals."""
 
 
 @dataclass(frozen=True)
@@ -62,8 +66,10 @@ class Names:
     def fresh(self, hint: str) -> str:
         """A new identifier that looks like `hint`."""
         word = re.sub(r"\W+", "_", hint).strip("_") or "v"
-        if word[0].isdigit() or word in _RESERVED or re.fullmatch(r"(i\d+|v)", word):
-            word = f"{word}_" if word in _RESERVED else f"v{word}"
+        if word in _RESERVED or _MACRO.fullmatch(word):
+            word = f"{word}_"
+        elif word[0].isdigit() or re.fullmatch(r"(i\d+|v)", word):
+            word = f"v{word}"
         found, count = word, 0
         while found in self.taken:
             count += 1

@@ -318,7 +318,7 @@ def written_tensors(kernel: Kernel) -> frozenset[Value]:
 def emit_cuda(kernel: Kernel, target: Target) -> CudaSource:
     """The CUDA C++ of a kernel whose tiles all have layouts."""
     e = Emitter(kernel, target)
-    entry = e.fresh(kernel.name)
+    entry = e.fresh(f"{kernel.name}_kernel")  # the name alone may be a function of CUDA's
     threads = e.warps * LANES
     parameters = list_parameters(kernel)
     declared = ", ".join(_declare_parameter(e, p) for p in parameters)

@@ -5,15 +5,23 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field
 
+_KEYWORDS = """alignas alignof and asm auto bool break case catch char char8_t char16_t char32_t
+    class concept const const_cast consteval constexpr constinit continue co_await co_return
+    co_yield decltype default delete do double dynamic_cast else enum explicit export extern false
+    float for friend goto if inline int long mutable namespace new noexcept not nullptr operator or
+    private protected public register reinterpret_cast requires return short signed sizeof static
+    static_assert static_cast struct switch template this thread_local throw true try typedef typeid
+    typename union unsigned using virtual void volatile wchar_t while xor"""
+_VARIABLES = "lane warp threadIdx blockIdx blockDim gridDim warpSize"
+_FUNCTIONS = """abs atomicAdd atomicAnd atomicCAS atomicExch atomicMax atomicMin atomicOr ceil
+    copysign cos erf exp exp2 fabs floor fma fmax fmin fmod isinf isnan log log2 main max memcpy min
+    pow printf rint round rsqrt sin sqrt std tanh vprintf"""
 _RESERVED = frozenset(
-    """alignas alignof and asm auto bool break case catch char class const constexpr continue
-    default delete do double else enum explicit export extern false float for friend goto if inline
-    int long mutable namespace new not nullptr operator or private protected public register return
-    short signed sizeof static struct switch template this throw true try typedef typename union
-    unsigned using virtual void volatile while xor lane warp threadIdx blockIdx blockDim gridDim
-    warpSize exp exp2 log log2 sin cos tanh erf sqrt rsqrt floor ceil round abs min max pow fmod
-    main printf r at""".split()
+    [*_KEYWORDS.split(), *_VARIABLES.split(), *_FUNCTIONS.split(), "r", "at"]
+    + [f"{name}f" for name in _FUNCTIONS.split()]
 )
+_MACRO = re.compile("[A-Z][A-Z0-9_]{2,}")
+"""What a header may have defined: only macros are all capitals."""
 
 
 @dataclass
@@ -25,7 +33,8 @@ class Names:
     def fresh(self, hint: str) -> str:
         """A name that nothing else in the kernel has, like `hint`."""
         base = re.sub(r"\W", "_", hint, flags=re.ASCII) or "v"
-        if base[0].isdigit() or base in _RESERVED or base.startswith(("tw_", "__")):
+        taken = base in _RESERVED or _MACRO.fullmatch(base)
+        if taken or base[0].isdigit() or base.startswith(("tw_", "__")):
             base = f"v_{base}" if base[0].isdigit() else f"{base}_"
         name, count = base, 0
         while name in self.taken:
