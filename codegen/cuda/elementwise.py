@@ -69,6 +69,7 @@ INTEGER_CALLS = {
     "shl": "tw_shl<{bits}, {kind}>",
     "shr": "tw_shr<{bits}, {kind}>",
 }
+UNSIGNED_CALLS = {"floordiv": "tw_udiv<{kind}>", "mod": "tw_umod<{kind}>"}
 BOOL_BINARY = {
     "add": "||",
     "max": "||",
@@ -136,9 +137,8 @@ def _integer(e: Emitter, op: str, dtype: DType, x: str, y: str) -> str:
         "bits": max(8, dtype.bits),
     }
     if op in INTEGER_CALLS:
-        if op in ("floordiv", "mod") and not dtype.signed:
-            return f"{x} {'/' if op == 'floordiv' else '%'} {y}"
-        return e.call(INTEGER_CALLS[op].format(**words), x, y)
+        calls = INTEGER_CALLS if dtype.signed else {**INTEGER_CALLS, **UNSIGNED_CALLS}
+        return e.call(calls[op].format(**words), x, y)
     return INTEGER_BINARY[op].format(x=x, y=y, **words)
 
 

@@ -115,15 +115,23 @@ __device__ __forceinline__ float tw_odd_u64(unsigned long long x) {
     const float cut = __ull2float_rz(x);
     return (unsigned long long)cut != x ? __uint_as_float(__float_as_uint(cut) | 1) : cut;
 }
+//@ tw_udiv
+template <class T>
+__device__ __forceinline__ T tw_udiv(T x, T y) { return y == 0 ? 0 : x / y; }
+//@ tw_umod
+template <class T>
+__device__ __forceinline__ T tw_umod(T x, T y) { return y == 0 ? 0 : x % y; }
 //@ tw_floordiv
 template <class T>
 __device__ __forceinline__ T tw_floordiv(T x, T y) {
+    if (y == 0) return 0;
     const T quotient = x / y;
     return quotient * y != x && (x < 0) != (y < 0) ? quotient - 1 : quotient;
 }
 //@ tw_mod
 template <class T>
 __device__ __forceinline__ T tw_mod(T x, T y) {
+    if (y == 0) return 0;
     const T rest = x % y;
     return rest != 0 && (rest < 0) != (y < 0) ? rest + y : rest;
 }

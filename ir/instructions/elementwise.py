@@ -2,8 +2,8 @@
 
 One family serves both: operands of one instruction are all scalars, or all tiles of one shape
 (`broadcast` and `full` make them so). Floats round once per instruction; integers wrap. Division by
-zero and overflow follow IEEE 754 for floats; an integer division by zero gives 0 in the interpreter
-and is undefined on targets. Integer `floordiv` and `mod` round toward minus infinity, as Python's.
+zero and overflow follow IEEE 754 for floats; integers divided by zero give 0, and so do their
+remainders. Integer `floordiv` and `mod` round toward minus infinity, as Python's.
 """
 
 from __future__ import annotations

@@ -93,8 +93,8 @@ def test_binary_operators_are_bit_equal(name: str, rng: np.random.Generator) -> 
         if dtype.bits < 8 and op in ("div", "pow"):
             continue
         y = small_integers(rng, name, low=0 if op in ("pow", "shl", "shr") else -8)
-        if op in ("floordiv", "mod", "div"):
-            y.values = np.where(y.values == 0, 3, y.values)
+        if op in ("floordiv", "mod", "div"):  # zero divides, too
+            y.values[::7] = 0
         if op == "pow":
             y.values = y.values % 4
         if op == "div" and not dtype.is_float:
@@ -102,8 +102,6 @@ def test_binary_operators_are_bit_equal(name: str, rng: np.random.Generator) -> 
         x = small_integers(rng, name) if op == "pow" or dtype.bits < 8 else random_values(rng, name)
         if dtype.bits < 8:
             x.values, y.values = (dtype.decode(dtype.encode(t.values)) for t in (x, y))
-            if op in ("floordiv", "mod"):
-                y.values = np.where(y.values == 0, 1, y.values)
         loose = 2.0**-dtype.mantissa if op in ("pow", "mod") and dtype.is_float else 0.0
         text = elementwise(
             f"    %r: tile<[64], {name}> = {op} %x_t, %y_t", dict.fromkeys("xy", name), name
