@@ -70,6 +70,8 @@ class Builder:
 
     def append(self, placed: Instruction) -> None:
         """Append an instruction that has its results already."""
+        if placed.location is None and self.location is not None:
+            placed = dataclasses.replace(placed, location=self.location)
         self.instructions.append(placed)
 
     def body(self, args: Sequence[Value] = ()) -> Body:
