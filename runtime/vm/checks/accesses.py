@@ -12,6 +12,7 @@ from tilewright.runtime.vm.checks.clocks import Clocks
 from tilewright.runtime.vm.checks.detector import Accessors, Detector
 from tilewright.runtime.vm.checks.ledger import Ledger
 from tilewright.runtime.vm.checks.ordering import STRONG, bind_order
+from tilewright.runtime.vm.checks.products import bind_use, uses_of
 from tilewright.runtime.vm.checks.races import Access, Race
 from tilewright.runtime.vm.checks.registers import written
 from tilewright.runtime.vm.frame import Frame
@@ -48,8 +49,12 @@ class AccessChecks:
     # -- registers ---------------------------------------------------------------------------
 
     def watches(self, ins: Instruction) -> bool:
-        """Whether an instruction touches a register that may be read before it is written."""
+        """Whether an instruction touches a register that may be read before it is written, or one
+        of products that may be in flight.
+        """
         suspects = self.ledger.suspects(self.gang.program)
+        if suspects.products and not suspects.products.isdisjoint(uses_of(ins).results):
+            return True
         pc = self.gang.program.pc_of(ins)
         return pc in suspects.reads or not suspects.watched.isdisjoint(written(ins))
 
@@ -64,7 +69,12 @@ class AccessChecks:
         copies = ins.opcode == "mov" and bool(sources)
         names = ", ".join(name.split("#")[0] for name in suspects.reads.get(pc, ()))
 
+        uses = suspects.products and not suspects.products.isdisjoint(uses_of(ins).results)
+        use = bind_use(ins, frame, self.ledger) if uses else None
+
         def before(mask: Array | None) -> None:
+            if use is not None:
+                use(mask)
             for flags in () if copies else sources:
                 if not (flags.all() if mask is None else flags[mask].all()):
                     message = f"reads a register that nothing has written: {names}"

@@ -11,7 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from tilewright.runtime.vm.program import Program, is_control, operands
-from tilewright.runtime.vm.records import Instruction, Register, Symbol
+from tilewright.runtime.vm.records import Instruction, Register, Symbol, Vector
 
 _NO_RESULT = frozenset(
     "st red bra brx call ret exit cp prefetch prefetchu stmatrix membar fence trap nanosleep "
@@ -36,6 +36,7 @@ class Suspects:
 
     watched: set[str] = field(default_factory=set)
     reads: dict[int, tuple[str, ...]] = field(default_factory=dict)
+    products: frozenset[str] = frozenset()  # registers of wgmma
 
 
 def written(ins: Instruction) -> list[str]:
@@ -65,7 +66,17 @@ def find_suspects(program: Program) -> Suspects:
     numbers = {name: 1 << index for index, name in enumerate(program.rows)}
     everything = (1 << len(numbers)) - 1
     assigned = _flow(program, numbers, everything)
-    found = Suspects()
+    found = Suspects(
+        products=frozenset(
+            item.name
+            for ins in program.instructions
+            if ins.opcode == "wgmma" and "mma_async" in ins.mods
+            for operand in ins.operands[:2]
+            if isinstance(operand, Vector)
+            for item in operand.items
+            if isinstance(item, Register)
+        )
+    )
     for start in sorted(program.leaders):
         known = assigned.get(start)
         pc = start

@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from tilewright.runtime.vm.checks.products import registers_of
 from tilewright.runtime.vm.faults import Fault
 from tilewright.runtime.vm.frame import Frame
 from tilewright.runtime.vm.instructions import fp8
@@ -109,7 +110,7 @@ def _bind_product(ins: Instruction, frame: Frame) -> Any:
     accumulator = _Accumulator(frame, d, form)
     read_a = _bind_a(ins, frame, a, form, trans_a)
     read_b = _bind_shared(ins, frame, b, (form.n, form.k, form.b), trans_b)
-    gang = frame.gang
+    gang, held = frame.gang, registers_of(ins)
 
     def step(mask: Array | None) -> None:
         for leader in _leaders(frame, members(mask)):
@@ -122,7 +123,7 @@ def _bind_product(ins: Instruction, frame: Frame) -> Any:
                 product = np.matmul(x() * np.float32(signs[0]), (y() * np.float32(signs[1])).T)
                 accumulator.add(lane, product, keeps)
 
-            gang.matrix_queues.issue(leader, act, time)
+            gang.matrix_queues.issue(leader, act, time, held)
 
     return step
 
