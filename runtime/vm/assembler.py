@@ -1,10 +1,11 @@
-"""PTX → what the assembler makes of it: registers, spills and barriers of each entry.
+"""PTX → what an assembler makes of it: registers, spills and barriers of each entry.
 
-There are two assemblers, both optional: `ptxas`, where a CUDA toolkit is on the path, and the
-library nvJitLink from the wheel `nvidia-nvjitlink` (the extra `vm`). nvJitLink assembles
-relocatable code, which may take some more registers than whole programs do: of 60 kernels of ours
-45 came out equal, 14 within 14 registers, one with twice as many. So `ptxas` is asked first, and
-the answer says who gave it.
+There are two assemblers, both optional. `ptxas` gives what a launch really gets: that of a CUDA
+toolkit on the path, of the wheel `nvidia-cuda-nvcc`, or the one that Triton brings. The library
+nvJitLink comes with the wheel `nvidia-nvjitlink` (the extra `vm`). It assembles relocatable code,
+which mostly takes more registers than whole programs do (of 145 kernels 77 came out equal, most
+others 2 to 20 above, a few at a multiple), and ignores `setmaxnreg`. So `ptxas` is asked first,
+and the answer says who gave it.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ import shutil
 import subprocess
 import tempfile
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from tilewright.runtime.vm.resources import Resources, parse_resources
@@ -24,13 +25,33 @@ from tilewright.runtime.vm.resources import Resources, parse_resources
 _PTX = 2  # nvJitLinkInputType
 
 
+REGISTERS = 65536
+"""Of a multiprocessor, on every architecture since Kepler."""
+
+
 @dataclass(frozen=True)
 class Assembled:
-    """The resources of a file's entries by name, who found them, and why there are none."""
+    """The resources of a file's entries by name, who found them, and why there are none.
+
+    `ignored` says that the assembler took no notice of `setmaxnreg`.
+    """
 
     by: str
     resources: Mapping[str, Resources]
     problem: str = ""
+    ignored: bool = False
+
+    def find(self, entry: str, threads: int, most: int | None) -> Resources | None:
+        """The resources of `entry` launched with `threads` lanes.
+
+        Where `setmaxnreg` moves registers between roles later, a launch gets all that its bounds
+        allow: `most` (`.maxnreg`), or what the lanes share, in steps of 8.
+        """
+        found = self.resources.get(entry)
+        if found is None or not self.ignored:
+            return found
+        shared = REGISTERS // threads // 8 * 8
+        return replace(found, registers=min(255, shared, most or 255))
 
 
 def assemble(ptx: str, architecture: str) -> Assembled | None:
@@ -44,20 +65,30 @@ def assemble(ptx: str, architecture: str) -> Assembled | None:
     return made if program is not None else None
 
 
+@functools.cache
 def find_ptxas() -> str | None:
-    """The path of the assembler of a CUDA toolkit."""
-    return shutil.which("ptxas")
+    """The path of `ptxas`."""
+    found = shutil.which("ptxas")
+    for wheel in ("nvidia-cuda-nvcc", "triton"):
+        found = found or _find_file(wheel, "ptxas")
+    return found
 
 
 @functools.cache
 def find_library() -> ctypes.CDLL | None:
-    """The library nvJitLink of its wheel."""
+    """The library nvJitLink."""
+    path = _find_file("nvidia-nvjitlink", "libnvJitLink.so")
+    return None if path is None else ctypes.CDLL(path)
+
+
+def _find_file(wheel: str, name: str) -> str | None:
+    """The path of the file of an installed wheel whose name is `name` with or without a number."""
     try:
-        files = importlib.metadata.files("nvidia-nvjitlink") or []
+        files = importlib.metadata.files(wheel) or []
     except importlib.metadata.PackageNotFoundError:
         return None
-    paths = (Path(str(file.locate())) for file in files if "libnvJitLink.so" in file.name)
-    return next((ctypes.CDLL(str(path)) for path in paths if path.is_file()), None)
+    paths = (str(f.locate()) for f in files if f.name == name or f.name.startswith(f"{name}."))
+    return next((path for path in paths if Path(path).is_file()), None)
 
 
 def _run_ptxas(program: str, ptx: str, architecture: str) -> Assembled:
@@ -84,7 +115,8 @@ def _link(library: ctypes.CDLL, ptx: str, architecture: str) -> Assembled:
         failed = failed or library.nvJitLinkComplete(handle)
         if failed:
             return Assembled("nvJitLink", {}, _read_log(library, handle, "Error"))
-        return Assembled("nvJitLink", parse_resources(_read_log(library, handle, "Info")))
+        log = _read_log(library, handle, "Info")
+        return Assembled("nvJitLink", parse_resources(log), ignored="'setmaxnreg' ignored" in log)
     finally:
         library.nvJitLinkDestroy(ctypes.byref(handle))
 

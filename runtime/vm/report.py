@@ -8,7 +8,7 @@ from collections import Counter
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from tilewright.runtime.vm.assembler import assemble
+from tilewright.runtime.vm.assembler import Assembled, assemble
 from tilewright.runtime.vm.devices import DeviceRecord, check_runs, resolve_device
 from tilewright.runtime.vm.occupancy import Occupancy, find_occupancy
 from tilewright.runtime.vm.resources import Resources
@@ -38,6 +38,7 @@ class Report:
         self.output = launch.output
         self.resources: Resources | None = None
         self.work = Work()
+        self._assembled: dict[str, Assembled | None] = {}
 
     def collect(self, schedulers: list[Scheduler]) -> None:
         """Adds up what the gangs counted."""
@@ -117,12 +118,19 @@ class Report:
         )
 
     def _assemble(self, architecture: str) -> tuple[Resources | None, str]:
-        made = assemble("\n".join(self._launch.program.module.lines), architecture)
+        launch = self._launch
+        if architecture not in self._assembled:
+            text = "\n".join(launch.program.module.lines)
+            self._assembled[architecture] = assemble(text, architecture)
+        made = self._assembled[architecture]
         if made is None:
             return None, 'registers unknown: pip install "tilewright[vm]"'
-        if self.entry not in made.resources:
-            return None, f"registers unknown: {made.by} says {made.problem.splitlines()[:1]}"
-        return made.resources[self.entry], made.by
+        (most,) = launch.program.entry.directives.get("maxnreg", (0,))
+        found = made.find(self.entry, math.prod(launch.block), most or None)
+        if found is None:
+            problem = made.problem.partition("\n")[0]
+            return None, f"registers unknown: {made.by} says {problem or 'nothing'}"
+        return found, made.by
 
     def roofline(self, device: str | DeviceRecord, registers: int | None = None) -> Roofline:
         """Lower bounds of the launch's time on `device`, and which limit binds; see `roofline`."""

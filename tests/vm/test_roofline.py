@@ -14,8 +14,10 @@ import pytest
 import tilewright as tw
 from tilewright.ir.targets import find_device
 from tilewright.runtime import vm
+from tilewright.runtime.vm.assembler import Assembled
 from tilewright.runtime.vm.parser import parse
 from tilewright.runtime.vm.program import link
+from tilewright.runtime.vm.resources import parse_resources
 from tilewright.runtime.vm.work import classify, count_flops, find_unit, measure
 
 Compile = Callable[..., str]
@@ -392,7 +394,7 @@ def test_rates_per_clock_agree_with_the_matrix_rates_of_the_data_sheets(name: st
             assert power == pytest.approx(round(power), abs=0.005), kind
 
 
-def test_the_assemblers_answer_is_that_of_the_compiler(tmp_path: Any) -> None:
+def test_the_assemblers_answer_is_that_of_the_compiler() -> None:
     from tilewright.runtime.nvrtc import compile_cuda
     from tilewright.runtime.vm import assembler
 
@@ -424,6 +426,42 @@ extern "C" __global__ void __launch_bounds__(1024) k(float* a, int n) {{
         tried += 1
     if not tried:
         pytest.skip('neither ptxas nor the extra "vm" is installed')
+
+
+def test_the_assemblers_answer_is_asked_once_and_its_failure_is_told(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    answers = [
+        Assembled("ptxas", parse_resources(LOG)),
+        Assembled("nvJitLink", {}, "ptxas fatal: Unsupported .version 99.9\nmore"),
+    ]
+    monkeypatch.setattr("tilewright.runtime.vm.report.assemble", lambda *a: answers.pop(0))
+    report = vm.run(empty("sm_80"), "k", 1, 256, [])
+    for _ in range(2):
+        found = report.occupancy("A100")
+        assert (found.registers, found.spills, found.source) == (72, 24, "ptxas")
+        assert "72 registers (ptxas), 24 bytes spilled" in str(found)
+    failed = report.occupancy("H200")
+    assert failed.registers is None
+    assert "nvJitLink says ptxas fatal: Unsupported .version 99.9" in str(failed)
+
+
+LOG = """ptxas info    : Compiling entry function 'k' for 'sm_80'
+ptxas info    : Function properties for k
+ptxas         .     16 bytes stack frame, 8 bytes spill stores, 16 bytes spill loads
+ptxas info    : Used 72 registers, used 1 barriers, 4 bytes smem, 352 bytes cmem[0]"""
+
+
+def test_roles_that_trade_registers_start_with_what_the_launch_allows() -> None:
+    """Two kernels of Triton's with setmaxnreg get 168 and 255 from ptxas, 90 and 58 from
+    nvJitLink, which ignores it.
+    """
+    made = Assembled("nvJitLink", parse_resources(LOG), ignored=True)
+    found = [
+        made.find("k", threads, most) for threads, most in ((384, None), (384, 160), (256, 256))
+    ]
+    assert [entry.registers for entry in found if entry] == [168, 160, 255]
+    assert made.find("other", 384, None) is None
 
 
 @tw.kernel
