@@ -184,7 +184,6 @@ cvta to global shared shared::cta shared::cluster local const param param::entry
 isspacep global/shared/shared::cta/shared::cluster/local/const/param/param::entry:
 mapa shared::cluster: u32 u64
 getctarank shared::cluster: u32 u64
-istypep texref/samplerref/surfref:
 alloca: u32 u64
 stacksave: u32 u64
 stackrestore: u32 u64
@@ -324,6 +323,7 @@ WORDS = {
 """What the names in braces stand for."""
 
 MISSING = {
+    "istypep": "textures are not modelled",
     "tex": "textures are not modelled",
     "tld4": "textures are not modelled",
     "txq": "textures are not modelled",

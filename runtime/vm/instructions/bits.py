@@ -306,6 +306,23 @@ def _mask(ins: Instruction, frame: Frame, out: list[Array]) -> Any:
     return run
 
 
+def _extend(ins: Instruction, frame: Frame, out: list[Array]) -> Any:
+    """szext: the low `length` bits, extended by their sign or by zeros."""
+    a, length = frame.read(ins.operands[1], "u32"), frame.read(ins.operands[2], "u32")
+    clamp, signed = "clamp" in ins.mods, ins.mods[-1] == "s32"
+
+    def run() -> None:
+        size = np.minimum(length, np.uint32(32)) if clamp else length & np.uint32(31)
+        mask = _low_mask(size)
+        value = a.astype(np.uint64) & mask
+        if signed:
+            top = np.maximum(size, np.uint32(1)).astype(np.uint64) - np.uint64(1)
+            value = np.where(value >> top & np.uint64(1), value | ~mask, value)
+        np.copyto(out[0], value, casting="unsafe")
+
+    return run
+
+
 def _reverse(ins: Instruction, frame: Frame, out: list[Array]) -> Any:
     bits = BITS[ins.mods[-1]]
     a = frame.read(ins.operands[1], f"u{bits}")
@@ -395,6 +412,7 @@ VALUES: dict[tuple[str, str], Any] = {
     ("bfe", "int"): _extract,
     ("bfi", "int"): _insert,
     ("bmsk", "int"): _mask,
+    ("szext", "int"): _extend,
     ("brev", "int"): _reverse,
     ("popc", "int"): _count,
     ("clz", "int"): _leading,

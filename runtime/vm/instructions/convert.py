@@ -329,16 +329,15 @@ def _from_fp8(ins: Instruction, frame: Frame, out: list[Array], source: str) -> 
 
 def _integer_pack(ins: Instruction, frame: Frame, out: list[Array]) -> Any:
     """cvt.pack.sat.d.s32{.b32}: two (with c: four) saturated integers in one register."""
-    kind = ins.mods[2] if ins.mods[0] == "pack" else ins.mods[1]
-    bits = BITS[kind]
-    limits = np.iinfo(DTYPES[kind]) if bits >= 8 else None
+    kind = ins.mods[2]
+    bits = int(kind[1:])
+    least, most = (0, (1 << bits) - 1) if kind[0] == "u" else (-1 << bits - 1, (1 << bits - 1) - 1)
     a, b = (frame.read(o, "s32") for o in ins.operands[1:3])
     c = frame.read(ins.operands[3], "u32") if len(ins.operands) > 3 else None
-    assert limits is not None
 
     def run() -> None:
         mask = np.uint32((1 << bits) - 1)
-        high, low = (np.clip(x, limits.min, limits.max).astype(np.uint32) & mask for x in (a, b))
+        high, low = (np.clip(x, least, most).astype(np.uint32) & mask for x in (a, b))
         value = high << np.uint32(bits) | low
         if c is not None:
             value = c << np.uint32(2 * bits) | value

@@ -24,6 +24,7 @@ from tilewright.runtime.vm.records import Instruction, Operand
 from tilewright.runtime.vm.rounding import to_odd, two_sum
 
 KINDS = ("f16", "bf16", "f16x2", "bf16x2")
+_OUTSIDE = np.uint16(0x7FFF)
 _MODIFIERS = {"relu", "sat", "ftz"}
 _LEAST_NORMAL = np.float16(2.0**-14)
 _EXACT = np.float32(2.0**-110)  # products of bf16 that are less may have lost bits in float32
@@ -180,7 +181,22 @@ def _fma(ins: Instruction, frame: Frame, out: list[Array]) -> Any:
     full = next(m for m in ins.mods if m in KINDS)
     if _MODIFIERS & set(ins.mods):
         return _general(fused, ins, frame, out)
-    return (_fma_bf16 if full.startswith("bf16") else _fma_f16)(ins, frame, out[0], full)
+    run = (_fma_bf16 if full.startswith("bf16") else _fma_f16)(ins, frame, out[0], full)
+    return _out_of_bounds(ins, frame, out[0], run) if "oob" in ins.mods else run
+
+
+def _out_of_bounds(ins: Instruction, frame: Frame, out: Array, run: Any) -> Any:
+    """fma.oob: zero where a factor is the NaN that tensor copies fill the outside with."""
+    kind = "b32" if ins.mods[-1].endswith("x2") else "b16"
+    a, b = (frame.read(o, kind).view(np.uint16) for o in ins.operands[1:3])
+    target = out.view(np.uint16)
+
+    def zeroing() -> None:
+        outside = (a == _OUTSIDE) | (b == _OUTSIDE)
+        run()
+        target[outside] = 0
+
+    return zeroing
 
 
 def _fma_f16(ins: Instruction, frame: Frame, out: Array, full: str) -> Any:
