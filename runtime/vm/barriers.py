@@ -17,6 +17,7 @@ from tilewright.runtime.vm.cohort import Cohort, Stack
 from tilewright.runtime.vm.faults import Fault
 from tilewright.runtime.vm.frame import Frame
 from tilewright.runtime.vm.memory import Array
+from tilewright.runtime.vm.timeline.recorder import Recorder
 
 if TYPE_CHECKING:
     from tilewright.runtime.vm.scheduler import Scheduler
@@ -44,16 +45,24 @@ class BarrierState:
         self.arrived: Array = np.zeros(len(members), np.int64)
         self.truth: Array = np.zeros(len(members), np.bool_)
         self.waits: list[Waiting] = []
+        self.moment = 0  # the virtual step of the last arrival
 
     def arrive(self, scheduler: Scheduler, lanes: Array, pc: int) -> None:
         """Adds lanes; more arrivals than the barrier expects are a fault."""
         self.arrived += lanes
+        self.note(scheduler, lanes)
         if self.expected is not None and self.threads() > self.expected:
             raise scheduler.fault(
                 "barrier", f"{self.threads()} threads arrive at barrier {self.key[2]}, "
                 f"which expects {self.expected}",
                 pc, lanes,
             )  # fmt: skip
+
+    def note(self, scheduler: Scheduler, lanes: Array) -> None:
+        """For the timeline: lanes arrive or exit now."""
+        recorder = scheduler.gang.recorder
+        if recorder is not None:
+            self.moment = max(self.moment, recorder.latest(lanes & self.members))
 
     def threads(self) -> int:
         """Arrived threads: warps count whole, as the hardware counts them."""
@@ -88,7 +97,12 @@ class BarrierState:
             scheduler.gang.checks.cluster_barrier(participants)
         elif scheduler.gang.checks is not None:
             scheduler.gang.checks.barrier(participants, waiting)
+        recorder = scheduler.gang.recorder
+        if recorder is not None:
+            recorder.completed[self.key] = self.moment
         for wait in self.waits:
+            if recorder is not None:
+                recorder.release(wait.pc - 1, wait.lanes, self.moment)
             if wait.finish is not None:
                 wait.finish(wait.lanes, self.truth & participants)
             scheduler.add(wait.lanes, wait.pc, wait.stack, wait.turn, wait.spins)
@@ -155,6 +169,8 @@ def _with_shortcut(scheduler: Scheduler, frame: Frame, pc: int, slow: Terminate)
             return slow(cohort)
         if gang.checks is not None:
             gang.checks.barrier(everybody, everybody)
+        if gang.recorder is not None:
+            gang.recorder.meet(pc)
         scheduler.progress += 1
         cohort.pc = pc + 1
         return True
@@ -268,7 +284,16 @@ def _bind_cluster(scheduler: Scheduler, pc: int, what: str) -> Terminate:
             state = scheduler.barriers[("cluster", int(cluster), 0)]
             lanes = pending & (cluster_of == cluster)
             state.waits.append(Waiting(lanes, pc + 1, cohort.stack, cohort.turn))
+        if gang.recorder is not None:
+            _pass_cluster(gang.recorder, pc, cohort.lanes & ~pending, cluster_of)
         scheduler.add(cohort.lanes & ~pending, pc + 1, cohort.stack, cohort.turn)
         return False
 
     return arrive if what == "arrive" else wait
+
+
+def _pass_cluster(recorder: Recorder, pc: int, lanes: Array, cluster_of: Array) -> None:
+    """For the timeline: lanes wait for a cluster barrier that is complete already."""
+    for cluster in np.unique(cluster_of[lanes]).tolist():
+        moment = recorder.completed.get(("cluster", cluster, 0), 0)
+        recorder.release(pc, lanes & (cluster_of == cluster), moment)

@@ -43,6 +43,9 @@ def bind_masked(ins: Instruction, frame: Frame) -> Step:
     step = _checked(ins, frame, lambda: _step(ins, frame))
     if _is_watched(ins, frame):
         step = _watched(ins, frame, step)
+    recorder = frame.gang.recorder
+    if recorder is not None and recorder.watches(ins):
+        step = recorder.mark(ins, step)
     return step if ins.guard is None else _guarded(ins, frame, step)
 
 

@@ -24,7 +24,7 @@ Stack = tuple[tuple[int, int], ...]
 class Cohort:
     """Lanes that execute together."""
 
-    __slots__ = ("frame", "lanes", "mask", "pc", "spins", "stack", "turn", "warps")
+    __slots__ = ("frame", "lanes", "mask", "pc", "places", "spins", "stack", "turn", "warps")
 
     def __init__(self, gang: Gang, lanes: Array, pc: int, stack: Stack = (), turn: int = 0) -> None:
         self.pc, self.stack, self.turn, self.spins = pc, stack, turn, 0
@@ -42,7 +42,8 @@ class Cohort:
             low, high, dense = 0, gang.n, len(places) == gang.n
         self.frame = gang.frame(low, high)
         self.mask = None if dense else lanes[low:high]
-        self.warps = self.frame.warps if dense else len(np.unique(places >> 5))
+        self.places = self.frame.places if dense else np.unique(places >> 5)
+        self.warps = self.frame.warps if dense else len(self.places)
 
     @property
     def key(self) -> tuple[int, int, int]:

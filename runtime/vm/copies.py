@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tilewright.runtime.vm.memory import Array
+from tilewright.runtime.vm.timeline.recorder import Operation
 
 if TYPE_CHECKING:
     from tilewright.runtime.vm.gang import Gang
@@ -34,6 +35,7 @@ class Copy:
     agent: Any = None
     done: bool = False
     serial: int = 0
+    operation: Operation | None = None
 
 
 class Copies:
@@ -62,6 +64,8 @@ class Copies:
         copy.group = (
             self.committed if isinstance(self.committed, int) else self.committed[copy.lanes]
         )
+        if self.gang.recorder is not None:
+            copy.operation = self.gang.recorder.issue_copy(copy.lanes, copy.size)
         if self.at_issue == 1.0 or (
             self.at_issue and self.gang.launch.rng.random() < self.at_issue
         ):
@@ -74,11 +78,15 @@ class Copies:
         if copy.done:
             return
         copy.done = True
+        if self.gang.recorder is not None and copy.operation is not None:
+            self.gang.recorder.complete(copy.operation, copy.lanes)
         source = self.gang.launch.arena.space
         move(source, self.gang.shared, copy)
 
     def commit(self, lanes: Array | None) -> None:
         """The lanes close their current group (None: all of the gang)."""
+        if self.gang.recorder is not None:
+            self.gang.recorder.commit(lanes)
         if lanes is not None and isinstance(self.committed, int):
             self.committed = np.full(self.gang.n, self.committed)
             for copy in self.pending:
@@ -96,7 +104,9 @@ class Copies:
         """Completes what the lanes wait for: all but the last `allowed` groups (None:
         everything).
         """
-        kept = []
+        kept, recorder = [], self.gang.recorder
+        if recorder is not None:
+            recorder.wait_copies(lanes)
         for copy in self.pending:
             chosen = self._covered(copy, lanes, allowed)
             if chosen is None:
@@ -106,6 +116,8 @@ class Copies:
                 kept.append(self._part(copy, ~chosen))
                 copy = self._part(copy, chosen)
             self.finish(copy)
+            if recorder is not None and copy.operation is not None:
+                recorder.cover(copy.operation, copy.lanes)
             if self.gang.checks is not None:
                 self.gang.checks.copy_waited(copy)
         self.pending = kept
@@ -151,6 +163,7 @@ class Copies:
             copy.lanes[chosen], copy.target[chosen], copy.source[chosen], copy.size, valid, group
         )
         part.agent, part.done, part.serial = copy.agent, copy.done, copy.serial
+        part.operation = copy.operation
         return part
 
 

@@ -59,6 +59,7 @@ class Frame:
         self.gang, self.low, self.high = gang, low, high
         self.n = high - low
         self.warps = self.n // 32
+        self.places: Any = slice(low // 32, high // 32)  # of the warps in the gang
         self.blocks: dict[int, Any] = {}  # bound runs of code by program counter
         self.carry: Array = gang.carry[low:high]
 

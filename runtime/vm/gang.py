@@ -20,6 +20,7 @@ from tilewright.runtime.vm.mbarriers import Mbarriers
 from tilewright.runtime.vm.memory import RANK_BIT, SHARED_START, Array, Space
 from tilewright.runtime.vm.program import Program, place
 from tilewright.runtime.vm.records import Instruction, Symbol
+from tilewright.runtime.vm.timeline.recorder import Recorder
 from tilewright.runtime.vm.transfers import Transfers
 
 if TYPE_CHECKING:
@@ -63,6 +64,7 @@ class Gang:
         self.transfers = Transfers(self)
         self.matrix_queues = MatrixQueues(self)
         self.checks = Checks(self, launch.ledger) if launch.checks != "off" else None
+        self.recorder = Recorder(self) if launch.checks != "off" else None
 
     # -- memories ----------------------------------------------------------------------------
 
@@ -93,6 +95,8 @@ class Gang:
         self._place_blocks()
         if self.checks is not None:
             self.checks.start(first_block)
+        if self.recorder is not None:
+            self.recorder.start()
 
     # -- special registers -------------------------------------------------------------------
 

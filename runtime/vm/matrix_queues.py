@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from tilewright.runtime.vm.timeline.recorder import Recorder
+
 if TYPE_CHECKING:
     from tilewright.runtime.vm.checks.products import Held
     from tilewright.runtime.vm.frame import Frame
@@ -41,6 +43,8 @@ class MatrixQueues:
     def issue(self, leader: int, action: Callable[[], None], time: int, held: Held) -> None:
         """Work of the warpgroup whose first warp is `leader`."""
         queue = self.queues.setdefault(leader, Queue())
+        if self.gang.recorder is not None:
+            action = _recorded(self.gang.recorder, leader, queue.group, action)
         queue.pending.append((queue.group, action, time, held))
         self.in_flight = True
         mode, rng = self.gang.launch.checks, self.gang.launch.rng
@@ -79,11 +83,26 @@ class MatrixQueues:
         """wgmma.wait_group."""
         queue = self.queues.setdefault(leader, Queue())
         limit = queue.group - allowed
+        if self.gang.recorder is not None:
+            self.gang.recorder.wait_products(leader, limit)
         time = self._run(queue, limit)
         queue.pending = [entry for entry in queue.pending if entry[0] >= limit]
         self.in_flight = any(other.pending for other in self.queues.values())
         if time and self.gang.checks is not None:
             self.gang.checks.matrix_waited(np.arange(leader, leader + 4), leader, time)
+
+
+def _recorded(
+    recorder: Recorder, leader: int, group: int, action: Callable[[], None]
+) -> Callable[[], None]:
+    """The work, telling the timeline when it is done."""
+    operation = recorder.issue_product(leader, group)
+
+    def act() -> None:
+        action()
+        recorder.complete(operation)
+
+    return act
 
 
 def _nothing() -> None:

@@ -142,6 +142,8 @@ class Mbarriers:
             self.write(place, phase, tx, pending, expected)
 
     def _pass_on(self, place: int) -> None:
+        if self.gang.recorder is not None:
+            self.gang.recorder.flip(place)
         order = self.order(place)
         for source, target in (("arriving", "completed"), ("fenced_arriving", "fenced_completed")):
             clock, before = getattr(order, source), getattr(order, target)

@@ -13,6 +13,7 @@ from tilewright.runtime.vm.devices import DeviceRecord, check_runs, resolve_devi
 from tilewright.runtime.vm.occupancy import Occupancy, find_occupancy
 from tilewright.runtime.vm.resources import Resources
 from tilewright.runtime.vm.roofline import Roofline, draw_roofline
+from tilewright.runtime.vm.timeline.timeline import Timeline, make_timeline
 from tilewright.runtime.vm.work import Work, measure
 
 if TYPE_CHECKING:
@@ -57,6 +58,7 @@ class Report:
         self.counters["mma_flops"] = dict(self.work.flops)
         if self._launch.checks != "off":
             self._collect_traffic()
+            self._collect_waits(schedulers)
             self.races = list(self._launch.ledger.log.races.values())
             self.warnings = list(self._launch.ledger.notices.values())
 
@@ -93,6 +95,32 @@ class Report:
              "efficiency": record.efficiency, "bank_conflicts": record.conflicts}
             for (line, _), record in sorted(lines.items())
         ]  # fmt: skip
+
+    def _collect_waits(self, schedulers: list[Scheduler]) -> None:
+        for scheduler in schedulers:
+            scheduler.keep_recording()
+        waits = self._launch.ledger.waits
+        self.counters["waits"] = waits.by_kind()
+        self.counters["stages"] = waits.stages()
+        self.counters["wait_lines"] = waits.lines(self._launch.program)
+
+    def timeline(self, blocks: int = 4, steps: tuple[int, int] | None = None) -> Timeline:
+        """What the first `blocks` blocks did, as spans and as a chart (`.save("run.html")`).
+
+        `steps` limits it to a window of virtual steps. The run must have had its checks on.
+        """
+        launch = self._launch
+        if launch.checks == "off":
+            raise ValueError(
+                'checks="off" records nothing; run with checks="all", "late" or "early" for a '
+                "timeline"
+            )
+        x, y, z = launch.grid
+        about = f'{launch.program.module.target}, checks "{launch.checks}", seed {launch.seed}'
+        return make_timeline(
+            launch.ledger.recordings, launch.program,
+            blocks=blocks, steps=steps, of=x * y * z, about=about,
+        )  # fmt: skip
 
     def occupancy(self, device: str | DeviceRecord, registers: int | None = None) -> Occupancy:
         """Blocks that one multiprocessor of `device` holds at a time, and what limits them.

@@ -58,6 +58,7 @@ class Scheduler:
         if self.alive.any():
             self.report_deadlock()
         gang.transfers.flush()
+        self.keep_recording()
 
     def watch(self, cohort: Cohort) -> None:
         """Finds hangs: turns in which cohorts only poll memory that nobody changes any more."""
@@ -97,12 +98,15 @@ class Scheduler:
     def execute(self, cohort: Cohort) -> None:
         """Runs a cohort until it ends, blocks, splits, or should give way."""
         code = cohort.frame.blocks
+        recorder = self.gang.recorder
         while True:
             run = code.get(cohort.pc)
             if run is None:
                 run = self.bind(cohort)
             run.count += cohort.warps
             self.steps += run.size
+            if recorder is not None:
+                recorder.enter(cohort, run)
             if cohort.mask is None:
                 for step in run.full or run.bind_full():
                     step()
@@ -129,6 +133,8 @@ class Scheduler:
                 step(mask)
                 at += 1
         except Wait as wait:
+            if self.gang.recorder is not None:
+                self.gang.recorder.stop_at(at)
             self.regroup(cohort, at, wait.ready)
             return False
         return True
@@ -186,11 +192,24 @@ class Scheduler:
 
     # -- ends --------------------------------------------------------------------------------
 
+    def keep_recording(self) -> None:
+        """What the recorder saw goes to the launch; after a fault, the open waits too."""
+        recorder = self.gang.recorder
+        if recorder is None or not recorder.runs:
+            return
+        if self.alive.any():
+            recorder.give_up()
+        for state in self.barriers.values():
+            for wait in state.waits:
+                recorder.release(wait.pc - 1, wait.lanes, int(recorder.clock.max()))
+        self.gang.launch.ledger.keep(recorder)
+
     def finish(self, lanes: Array) -> None:
         """Lanes exit."""
         np.logical_and(self.alive, ~lanes, self.alive)
         self.progress += 1
         for state in list(self.barriers.values()):
+            state.note(self, lanes)
             state.check(self)
         if self.parked:
             parked, self.parked = self.parked, []

@@ -11,6 +11,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from tilewright.runtime.vm.timeline.recorder import Operation
+
 if TYPE_CHECKING:
     from tilewright.runtime.vm.gang import Gang
 
@@ -29,6 +31,8 @@ class Transfer:
     was_read: bool = False
     pc: int = 0
     was_waited: bool = False
+    size: int = 0
+    operations: tuple[Operation, ...] = ()
 
     def take(self) -> None:
         """Reads the source, if that has not happened."""
@@ -63,6 +67,10 @@ class Transfers:
             transfer.group = self.groups.get(transfer.lane, 0)
             self.unwaited.append(transfer)
         self.pending.append(transfer)
+        if self.gang.recorder is not None:
+            transfer.operations = self.gang.recorder.issue_bulk(
+                transfer.lane, transfer.group, transfer.size, transfer.barriers
+            )
         if self._chance(0.3):
             self._finish_like(transfer)
 
@@ -80,6 +88,10 @@ class Transfers:
         self.pending.remove(transfer)
         transfer.take()
         transfer.write(transfer.data)
+        recorder = self.gang.recorder
+        if recorder is not None:
+            for operation in transfer.operations:
+                recorder.complete(operation)
         for place, count in transfer.barriers:
             if self.gang.checks is not None:
                 self.gang.checks.transfer_done(place, transfer.time)
@@ -103,7 +115,9 @@ class Transfers:
 
     def wait(self, lanes: list[int], allowed: int, *, reads_only: bool) -> None:
         """cp.async.bulk.wait_group{.read}."""
-        waiting = set(lanes)
+        waiting, recorder = set(lanes), self.gang.recorder
+        if recorder is not None:
+            recorder.wait_stores(lanes)
         for transfer in list(self.unwaited):
             done = transfer.group < self.groups.get(transfer.lane, 0) - allowed
             if not done or transfer.lane not in waiting:
@@ -113,6 +127,9 @@ class Transfers:
                 self.gang.checks.bulk_waited(transfer.lane, transfer.time, reads_only)
             if transfer in self.pending and (not reads_only or self._chance(0.5)):
                 self.finish(transfer)
+            if recorder is not None and not transfer.was_waited:
+                for operation in transfer.operations:
+                    recorder.cover(operation)
             transfer.was_waited = True
             if not reads_only:
                 self.unwaited.remove(transfer)

@@ -13,6 +13,9 @@ from tilewright.runtime.vm.checks.shadow import Region
 from tilewright.runtime.vm.checks.traffic import Traffic
 from tilewright.runtime.vm.memory import GLOBAL, Array
 from tilewright.runtime.vm.program import Program
+from tilewright.runtime.vm.timeline.counting import WaitCounts
+from tilewright.runtime.vm.timeline.recorder import MOST_RUNS, Recorder
+from tilewright.runtime.vm.timeline.recording import Recording, keep
 
 
 class Ledger:
@@ -27,6 +30,9 @@ class Ledger:
         self.shadows: dict[int, Region] = {}
         self.found: Suspects | None = None
         self.notices: dict[tuple[str, int], Notice] = {}
+        self.recordings: list[Recording] = []
+        self.recorded = 0  # runs of code in them
+        self.waits = WaitCounts()
 
     def suspects(self, program: Program) -> Suspects:
         """The registers of the launch's program that need watching."""
@@ -54,6 +60,15 @@ class Ledger:
         if region is None:
             region = self.shadows[base] = Region(name, base, size, 0)
         return region
+
+    def keep(self, recorder: Recorder) -> None:
+        """Counts what a gang's recorder saw, and keeps it for the timeline while there is room."""
+        recording = keep(recorder)
+        self.waits.add(recording)
+        self.recorded += len(recording.sizes)
+        if self.recorded <= MOST_RUNS or not self.recordings:
+            self.recordings.append(recording)
+        recorder.start()
 
     def notice(self, kind: str, message: str, program: Any, pc: int) -> None:
         """A warning, once per instruction."""

@@ -108,6 +108,9 @@ def _arrive(ins: Instruction, frame: Frame) -> Any:
 
     def step(mask: Array | None) -> None:
         offsets = places(mask)
+        if gang.recorder is not None:
+            lanes = np.array(active_lanes(frame, mask))
+            gang.recorder.hand_over(lanes + frame.low, offsets[lanes])
         for lane in active_lanes(frame, mask):
             if not counted:
                 gang.mbarriers.add_pending(int(offsets[lane]), 1)

@@ -194,7 +194,7 @@ class _Issue:
 
         transfer = Transfer(
             lambda: self._read(source), write,
-            tuple((place, size) for place in barriers), self.frame.low + lane,
+            tuple((place, size) for place in barriers), self.frame.low + lane, size=size,
         )  # fmt: skip
         checks = self.gang.checks
         if checks is not None:

@@ -135,6 +135,8 @@ def _arrive(ins: Instruction, frame: Frame) -> Any:
             gang.checks.mbarrier_used(ins, np.array(lanes) + frame.low, offsets[lanes])
             if not relaxed:
                 gang.checks.mbarrier_arrive(np.array(lanes) + frame.low, offsets[lanes])
+        if gang.recorder is not None:
+            gang.recorder.arrive(np.array(lanes) + frame.low, offsets[lanes])
         for lane in lanes:
             value = int(extra[lane]) if extra is not None else 1
             count, tx = (1, value) if expects else (value, 0)
@@ -159,6 +161,7 @@ def _wait(ins: Instruction, frame: Frame) -> Any:
     tokens = frame.read(token, "u32" if by_parity else "u64")
     gang = frame.gang
     relaxed = "relaxed" in ins.mods
+    recorder = gang.recorder
 
     def step(mask: Array | None) -> None:
         offsets = places(mask)
@@ -171,9 +174,12 @@ def _wait(ins: Instruction, frame: Frame) -> Any:
         for place, parity in sorted(set(zip(*_distinct(asked[0], parities), strict=True))):
             same = (asked[0] == place) & (parities == parity)
             first = int(lanes[np.flatnonzero(same)[0]])
-            answers[same] = _guarded(
-                ins, frame, first, partial(_poll, ins, frame, (place, parity), mask)
-            )
+            if recorder is not None:
+                recorder.begin_poll(place, first + frame.low)
+            answer = _guarded(ins, frame, first, partial(_poll, ins, frame, (place, parity), mask))
+            answers[same] = answer
+            if recorder is not None:
+                recorder.end_poll(place, lanes[same] + frame.low, answer)
         result[lanes] = answers
         if gang.checks is not None and not relaxed:
             gang.checks.mbarrier_pass(lanes[answers] + frame.low, asked[0][answers])
