@@ -9,7 +9,7 @@ from __future__ import annotations
 from tilewright.codegen.cpu.dtypes import held_type
 from tilewright.codegen.cpu.emitter import Emitter, statement, tile_of
 from tilewright.codegen.cpu.loops import fill_array
-from tilewright.codegen.cpu.matmul import emit_contraction
+from tilewright.codegen.cpu.matmul import emit_contraction, emit_group
 from tilewright.codegen.cpu.places import Array
 from tilewright.codegen.cpu.plan import RENAMED, aliased, is_tile
 from tilewright.codegen.cpu.rows import settle
@@ -61,6 +61,9 @@ def _end(emitter: Emitter, item: For | While) -> None:
 @statement(For)
 def emit_for(emitter: Emitter, item: For) -> None:
     """A C++ `for`; or one contraction."""
+    if emitter.grouping is not None and emitter.grouping.contraction.loop is item:
+        emit_group(emitter, emitter.grouping)
+        return
     _begin(emitter, item)
     if item in emitter.contractions:
         emit_contraction(emitter, emitter.contractions[item])

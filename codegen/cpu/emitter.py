@@ -15,6 +15,7 @@ from typing import Any
 
 from tilewright.codegen.cpu.contraction import Contraction
 from tilewright.codegen.cpu.dtypes import Tables, array_type, held_type
+from tilewright.codegen.cpu.grouping import Grouping
 from tilewright.codegen.cpu.nest import LoadRule, Nest, Term, linear
 from tilewright.codegen.cpu.places import Array, Packed, Tensor, dense_strides
 from tilewright.codegen.cpu.plan import PRODUCTS, Plan, aliased
@@ -77,6 +78,7 @@ class Emitter:
     carried: list[tuple[Value, ...]] = field(default_factory=list)
     local_bytes: int = 0
     contractions: dict[Instruction, Contraction] = field(default_factory=dict)
+    grouping: Grouping | None = None
 
     def emit_body(self, body: Body) -> None:
         """All instructions of `body` but its terminator."""
@@ -137,6 +139,14 @@ class Emitter:
         name = self.names.fresh(leader.name or "acc")
         self.allocate("float", name, size)
         return Array(name, "float", kind.dtype, kind.shape, (pitch, 1), size)
+
+    def grouped_sums(self, result: Value, edge: int) -> Array:
+        """The accumulator as part of a sum with rows of `edge` elements, declared by the caller."""
+        kind, leader = tile_of(result), self.plan.leader(result)
+        name = self.names.fresh(leader.name or "acc")
+        strides = (edge + self.lanes, 1)
+        self.arrays[leader] = Array(name, "float", kind.dtype, kind.shape, strides, 0)
+        return self.arrays[leader]
 
     def local(self, hint: str, ctype: str, kind: TileType) -> Array:
         """A new dense array."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from tilewright.codegen.cpu.grouping import Grouping
 from tilewright.ir.instructions.control import ForTiles
 
 LAUNCH = """\
@@ -23,29 +24,31 @@ struct Launch {
 """
 
 
-def write_entry(name: str, grid: ForTiles, *, panels: bool) -> str:
+def write_entry(name: str, grid: ForTiles, *, panels: bool, grouping: Grouping | None) -> str:
     """The entry; with `panels`, every thread keeps packed operands between its blocks."""
     rank = len(grid.extents)
     count = " * ".join(f"extents[{axis}]" for axis in range(rank)) or "1"
     declared, passed = ("tw::Lease lease;", ", *lease.held") if panels else ("", "")
-    inner = ", panels" if panels else ""
+    if grouping:
+        declared += " lease.held->group = group;"
     parameter = ", tw::Operands& panels" if panels else ""
-    chunk = "count / (4 * team) + 1" if panels else "count / (16 * team) + 1"
+    chunk = "1" if grouping else "count / (4 * team) + 1" if panels else "count / (16 * team) + 1"
+    body = _run_group(grid, grouping) if grouping else _run_block(grid, panels=panels)
+    units = _count_groups(grid, grouping) if grouping else [f"const int64_t count = {count};"]
     return f"""\
 extern "C" const char* {name}(const int64_t* words, int64_t, int threads) {{
   Launch launch;
   int64_t extents[{max(rank, 1)}] = {{}};
   find_extents(words, extents, launch);
-  const int64_t count = {count};
-  const auto run = [&](int64_t block{parameter}) {{
+{_indent(units, 2)}
+  const auto run = [&](int64_t {"unit" if grouping else "block"}{parameter}) {{
     if (launch.failed()) return;
     int64_t at[{max(rank, 1)}];
-{_find_place(grid)}
-    run_block(words, at, launch{inner});
+{_indent(body, 4)}
   }};
   if (threads <= 1 || count <= 1) {{
     {declared}
-    for (int64_t block = 0; block < count; ++block) run(block{passed});
+    for (int64_t unit = 0; unit < count; ++unit) run(unit{passed});
   }} else {{
     const int team = count < threads ? (int)count : threads;
     const int64_t chunk = {chunk};
@@ -54,7 +57,7 @@ extern "C" const char* {name}(const int64_t* words, int64_t, int threads) {{
     {{
       {declared}
 #pragma omp for schedule(monotonic : dynamic, chunk)
-      for (int64_t block = 0; block < count; ++block) run(block{passed});
+      for (int64_t unit = 0; unit < count; ++unit) run(unit{passed});
     }}
   }}
   return launch.failure;
@@ -62,7 +65,56 @@ extern "C" const char* {name}(const int64_t* words, int64_t, int threads) {{
 """
 
 
-def _find_place(grid: ForTiles) -> str:
+def _indent(lines: list[str], depth: int) -> str:
+    return "\n".join(" " * depth + line for line in lines)
+
+
+def _run_block(grid: ForTiles, *, panels: bool) -> list[str]:
+    """Statements that run `block`."""
+    return [*_find_place(grid), f"run_block(words, at, launch{', panels' if panels else ''});"]
+
+
+def _count_groups(grid: ForTiles, grouping: Grouping) -> list[str]:
+    """Statements that choose the groups and count them."""
+    rows, columns = f"extents[{grouping.down}]", f"extents[{grouping.across}]"
+    others = [f"extents[{a}]" for a in _other_axes(grid, grouping)]
+    batches, (m, n) = " * ".join(others) or "1", grouping.tile
+    return [
+        f"const int64_t batches = {batches};",
+        f"const tw::Group group = tw::choose_group<{m}, {n}>({rows}, {columns}, batches, threads);",
+        f"const int64_t down = tw::divide_up({rows}, group.down);",
+        f"const int64_t across = tw::divide_up({columns}, group.across);",
+        "const int64_t count = down * across * batches;",
+    ]
+
+
+def _run_group(grid: ForTiles, grouping: Grouping) -> list[str]:
+    """Statements that run all blocks of the group with number `unit`."""
+    loops = []
+    for axis, edge, size in ((grouping.down, "row", "down"), (grouping.across, "col", "across")):
+        end = f"tw::least<int64_t>({edge} + group.{size}, extents[{axis}])"
+        loops.append(f"for (at[{axis}] = {edge}; at[{axis}] < {end}; ++at[{axis}])")
+    return [
+        "const int64_t col = unit % across * group.across;",
+        "const int64_t row = unit / across % down * group.down;",
+        "int64_t rest = unit / (across * down);",
+        *(
+            f"at[{a}] = rest % extents[{a}], rest /= extents[{a}];"
+            for a in reversed(_other_axes(grid, grouping))
+        ),
+        loops[0],
+        f"  {loops[1]} {{",
+        "    if (launch.failed()) return;",
+        "    run_block(words, at, launch, panels);",
+        "  }",
+    ]
+
+
+def _other_axes(grid: ForTiles, grouping: Grouping) -> list[int]:
+    return [a for a in range(len(grid.extents)) if a not in (grouping.down, grouping.across)]
+
+
+def _find_place(grid: ForTiles) -> list[str]:
     """Statements that turn `block` into coordinates `at`."""
     rank = len(grid.extents)
     if grid.order == "column_major" or rank < 2:
@@ -87,4 +139,4 @@ def _find_place(grid: ForTiles) -> str:
                 for a in range(rank - 3, -1, -1)
             ),
         ]
-    return "\n".join(f"    {line}" for line in lines)
+    return lines

@@ -27,6 +27,7 @@ from tilewright.codegen.cpu.contraction import find_contractions
 from tilewright.codegen.cpu.dtypes import held_type
 from tilewright.codegen.cpu.emitter import Emitter
 from tilewright.codegen.cpu.grid import LAUNCH, write_entry
+from tilewright.codegen.cpu.grouping import find_grouping
 from tilewright.codegen.cpu.matmul import group_blocks
 from tilewright.codegen.cpu.plan import make_plan
 from tilewright.codegen.cpu.sharing import share_arrays
@@ -53,6 +54,7 @@ def emit_cpu(kernel: Kernel, isa: str) -> CppSource:
     emitter = Emitter(kernel, plan, lanes=8 if isa == "avx2" else 16)
     emitter.contractions = find_contractions(plan, kernel)
     grid = _find_grid(kernel)
+    emitter.grouping = find_grouping(plan, kernel, grid, emitter.contractions)
     prologue = kernel.body.instructions[: kernel.body.instructions.index(grid)]
     parameters = list_parameters(kernel)
     _emit_extents(emitter, parameters, prologue, grid)
@@ -70,7 +72,7 @@ def emit_cpu(kernel: Kernel, isa: str) -> CppSource:
             body,
             "}  // namespace",
             "",
-            write_entry(entry, grid, panels=bool(emitter.contractions)),
+            write_entry(entry, grid, panels=bool(emitter.contractions), grouping=emitter.grouping),
         )
     )
     return CppSource(text, entry)
@@ -150,7 +152,8 @@ def _emit_extents(
             emitter.emit(item)
         for axis, extent in enumerate(grid.extents):
             out.line(f"extents[{axis}] = {emitter.scalar(extent)};")
-        group_blocks(emitter)
+        if emitter.grouping is None:
+            group_blocks(emitter)
 
 
 def _emit_block(

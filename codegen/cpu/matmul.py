@@ -9,8 +9,9 @@ f64 take plain loops that the compiler vectorizes.
 
 from __future__ import annotations
 
-from tilewright.codegen.cpu.contraction import Contraction
+from tilewright.codegen.cpu.contraction import Contraction, Operand
 from tilewright.codegen.cpu.emitter import Emitter, statement, tile_of
+from tilewright.codegen.cpu.grouping import LARGEST, Grouping
 from tilewright.codegen.cpu.loops import fill_array
 from tilewright.codegen.cpu.nest import Term
 from tilewright.codegen.cpu.places import Array, Packed
@@ -134,27 +135,59 @@ def emit_contraction(emitter: Emitter, item: Contraction) -> None:
     """Add a whole loop of products to the accumulator."""
     emitter.headers.add("contract.h")
     acc = emitter.array(item.loop.results[0])
-    m, n = acc.shape
-    places, extents = [], []
-    low, high = offset_text(emitter, item.loop.low), emitter.scalar(item.loop.high)
+    places = []
     for operand in (item.left, item.right):
         load, tensor = operand.load, emitter.tensors[operand.load.tensor]
         start = offset_text(emitter, load.offsets[operand.rows])
-        rows, depth = tensor.strides[operand.rows], tensor.strides[operand.depth]
+        rows = tensor.strides[operand.rows]
         left = f"{tensor.extents[operand.rows]} - {start}"
         if not is_checked(load.bounds, operand.rows):
             left = str(load.shape[operand.rows])
-        if is_checked(load.bounds, operand.depth):
-            extents.append(tensor.extents[operand.depth])
-        pointer = f"{tensor.pointer} + (int64_t){start} * {rows} + (int64_t){low} * {depth}"
-        places.append(f"{pointer}, {rows}, {depth}, {left}")
+        places.append(_strip(emitter, item, operand, left, f" + (int64_t){start} * {rows}"))
+    arguments = ", ".join([acc.name, *places, _depth(emitter, item), "panels"])
+    emitter.out.line(f"tw::contract<{_template(emitter, item)}>({arguments});")
+
+
+def emit_group(emitter: Emitter, grouping: Grouping) -> None:
+    """Let the accumulator be the block's part of its group's sums."""
+    emitter.headers.add("group.h")
+    item = grouping.contraction
+    result = item.loop.results[0]
+    places, starts = [], []
+    for operand in (item.left, item.right):
+        load, tensor = operand.load, emitter.tensors[operand.load.tensor]
+        places.append(_strip(emitter, item, operand, tensor.extents[operand.rows]))
+        starts.append(offset_text(emitter, load.offsets[operand.rows]))
+    arguments = ", ".join([*places, *starts, _depth(emitter, item), "panels"])
+    acc = emitter.grouped_sums(result, LARGEST)
+    call = f"tw::contract_group<{_template(emitter, item)}>({arguments})"
+    emitter.out.line(f"float* const {acc.name} = {call};")
+
+
+def _template(emitter: Emitter, item: Contraction) -> str:
+    """Element type, rows and columns of a contraction."""
+    m, n = tile_of(item.loop.results[0]).shape
+    return f"{_element(emitter.tensors[item.left.load.tensor].dtype)}, {m}, {n}"
+
+
+def _strip(emitter: Emitter, item: Contraction, operand: Operand, rows: str, at: str = "") -> str:
+    """One operand's arguments: where it starts, its strides along rows and k, its rows."""
+    tensor = emitter.tensors[operand.load.tensor]
+    along, depth = tensor.strides[operand.rows], tensor.strides[operand.depth]
+    low = offset_text(emitter, item.loop.low)
+    return f"{tensor.pointer} + (int64_t){low} * {depth}{at}, {along}, {depth}, {rows}"
+
+
+def _depth(emitter: Emitter, item: Contraction) -> str:
+    """How many columns the loop covers inside the views."""
+    loop, extents = item.loop, []
+    for operand in (item.left, item.right):
+        if is_checked(operand.load.bounds, operand.depth):
+            extents.append(emitter.tensors[operand.load.tensor].extents[operand.depth])
     extent = f"tw::least<int64_t>({', '.join(extents)})" if len(extents) == 2 else "".join(extents)
-    step = emitter.scalar(item.loop.step)
-    count = f"tw::count_columns({low}, {high}, {step}, {extent or 'INT64_MAX'})"
-    element = _element(emitter.tensors[item.left.load.tensor].dtype)
-    emitter.out.line(
-        f"tw::contract<{element}, {m}, {n}>({acc.name}, {', '.join(places)}, {count}, panels);"
-    )
+    low, high, step = offset_text(emitter, loop.low), loop.high, loop.step
+    bounds = f"{low}, {emitter.scalar(high)}, {emitter.scalar(step)}"
+    return f"tw::count_columns({bounds}, {extent or 'INT64_MAX'})"
 
 
 def group_blocks(emitter: Emitter) -> None:

@@ -21,7 +21,8 @@ _RESERVED = frozenset(
     "private protected public register reinterpret_cast requires return short signed sizeof static "
     "static_assert static_cast struct switch template this thread_local throw true try typedef "
     "typeid typename union unsigned using virtual void volatile wchar_t while xor tw words blocks "
-    "threads launch message block at extents panels lease main linux unix errno std I".split()
+    "threads launch message block at unit extents panels lease main linux unix errno std "
+    "I".split()
 )
 _MACRO = re.compile("[A-Z][A-Z0-9_]{2,}")
 """What a header may have defined: only macros are all capitals."""

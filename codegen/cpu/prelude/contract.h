@@ -1,4 +1,5 @@
 // A whole contraction of one block: acc[i][n] += sum over k of x[i][k] * y[n][k], with packed panels that are kept.
+// `fresh`: acc is not initialised, and what is inside both operands' rows starts from zero.
 //
 // Blocks of one thread that follow each other share rows of one operand and, a little later, of the other. So packed
 // pieces of KC columns stay in two pools per thread, found again by where they came from, for as long as a launch runs; a
@@ -49,9 +50,47 @@ struct Pool {
     return data;
   }
 };
+
+// How many neighbouring blocks, down and across, are contracted together (group.h).
+struct Group { int64_t down = 1, across = 1; };
+
+// The sums of one group of blocks, and what they are the sums of.
+struct Sums {
+  struct Origin {
+    const void *x, *y;
+    int64_t x0, x1, y0, y1, k, top, left;
+    bool operator==(const Origin& o) const {
+      return x == o.x && y == o.y && x0 == o.x0 && x1 == o.x1 && y0 == o.y0 && y1 == o.y1 && k == o.k &&
+             top == o.top && left == o.left;
+    }
+  };
+  Origin origin = {};
+  float* data = nullptr;
+  size_t size = 0;
+
+  bool are_of(const Origin& wanted) const { return data && origin == wanted; }
+  // `words` words for other sums, not initialised.
+  float* start(const Origin& from, size_t words) {
+    if (size < words) {
+      free(data);
+      data = (float*)aligned_alloc(64, (words * 4 + 63) / 64 * 64), size = words;
+    }
+    origin = from;
+    return data;
+  }
+};
+
+// What a thread keeps between the blocks of one launch.
 struct Operands {
   Pool left, right;
+  Sums sums;
+  Group group;
   Operands* below = nullptr;
+
+  void start_over() {
+    left.start_over(), right.start_over();
+    sums.origin = {}, group = Group();
+  }
 };
 
 // Pools that no launch uses. `inline` variables exist once in a process, however many kernels it has loaded, so memory is
@@ -67,7 +106,7 @@ struct Lease {
     if ((held = free_operands)) free_operands = held->below;
     unlock();
     if (!held) held = new (malloc(sizeof(Operands))) Operands;
-    held->left.start_over(), held->right.start_over();
+    held->start_over();
   }
   ~Lease() {
     lock();
@@ -112,11 +151,12 @@ template <class T, int ROWS> TW_INLINE int64_t count_kept(int64_t k) {
 }
 
 // `static`: libraries for several instruction sets live in one process, and their scratch differs in size.
-template <class T, int BM, int BN>
+template <class T, int BM, int BN, int PITCH = ACC_PITCH<BN>>
 static __attribute__((noinline)) void contract(float* acc, const T* x, int64_t x0, int64_t x1, int64_t rows, const T* y,
-                                       int64_t y0, int64_t y1, int64_t cols, int64_t k, Operands& panels) {
+                                       int64_t y0, int64_t y1, int64_t cols, int64_t k, Operands& panels,
+                                       bool fresh = false) {
   constexpr int KC = piece_columns<T, BM, BN>();
-  typedef BestMatrix<T, BM, BN, KC> Pieces;
+  typedef BestMatrix<T, BM, BN, KC, PITCH> Pieces;
   rows = clamp(rows, BM), cols = clamp(cols, BN);
   if (rows == 0 || cols == 0) return;
   if constexpr (!keeps_pieces<BM, BN>()) {
@@ -125,7 +165,7 @@ static __attribute__((noinline)) void contract(float* acc, const T* x, int64_t x
       const int left = clamp(k - at, KC);
       Pieces::load_left(a, x + at * x1, x0, x1, rows, left);
       Pieces::load_right(b, y + at * y1, y0, y1, cols, left);
-      Pieces::mma(acc, a, b, (int)rows, (int)cols, left);
+      Pieces::mma(acc, a, b, (int)rows, (int)cols, left, fresh && at == 0);
     }
     return;
   }
@@ -138,12 +178,12 @@ static __attribute__((noinline)) void contract(float* acc, const T* x, int64_t x
     if constexpr (BM <= FLAT) {
       alignas(64) static thread_local float b[Pieces::RIGHT];
       Pieces::load_right(b, from_y, y0, y1, cols, left);
-      Pieces::mma(acc, a, b, (int)rows, (int)cols, left);
+      Pieces::mma(acc, a, b, (int)rows, (int)cols, left, fresh && at == 0);
     } else {
       const float* b = panels.right.find(from_y, y0, y1, cols, left, Pieces::RIGHT * 4, [&](float* to) {
         Pieces::load_right(to, from_y, y0, y1, cols, left);
       });
-      Pieces::mma(acc, a, b, (int)rows, (int)cols, left);
+      Pieces::mma(acc, a, b, (int)rows, (int)cols, left, fresh && at == 0);
     }
   }
 }

@@ -103,15 +103,36 @@ TW_INLINE void close_tiles() {
   _tile_release();
 }
 
-// (16 · DOWN) × (16 · ACROSS) accumulators in tiles 0 to 3; a and b advance by one block of 1 KB per 32 k.
-template <int DOWN, int ACROSS, int PITCH>
-TW_INLINE void micro_amx(float* acc, const float* a0, const float* a1, const float* b0, const float* b1, int steps) {
+// (16 · DOWN) × (16 · ACROSS) accumulators in tiles 0 to 3: from memory or `fresh`, and back.
+template <int DOWN, int ACROSS, int PITCH> TW_INLINE void open_sums(const float* acc, bool fresh) {
   constexpr int BYTES = PITCH * 4;
-  float *low = acc + 16 * PITCH;
+  if (fresh) {
+    _tile_zero(0);
+    _tile_zero(1);
+    _tile_zero(2);
+    _tile_zero(3);
+    return;
+  }
+  [[maybe_unused]] const float* low = acc + 16 * PITCH;
   _tile_loadd(0, acc, BYTES);
   if constexpr (ACROSS == 2) _tile_loadd(1, acc + 16, BYTES);
   if constexpr (DOWN == 2) _tile_loadd(2, low, BYTES);
   if constexpr (DOWN == 2 && ACROSS == 2) _tile_loadd(3, low + 16, BYTES);
+}
+template <int DOWN, int ACROSS, int PITCH> TW_INLINE void close_sums(float* acc) {
+  constexpr int BYTES = PITCH * 4;
+  [[maybe_unused]] float* low = acc + 16 * PITCH;
+  _tile_stored(0, acc, BYTES);
+  if constexpr (ACROSS == 2) _tile_stored(1, acc + 16, BYTES);
+  if constexpr (DOWN == 2) _tile_stored(2, low, BYTES);
+  if constexpr (DOWN == 2 && ACROSS == 2) _tile_stored(3, low + 16, BYTES);
+}
+
+// Adds to them; a and b advance by one block of 1 KB per 32 k.
+template <int DOWN, int ACROSS, int PITCH>
+TW_INLINE void micro_amx(float* acc, const float* a0, const float* a1, const float* b0, const float* b1, int steps,
+                         bool fresh) {
+  open_sums<DOWN, ACROSS, PITCH>(acc, fresh);
   for (int s = 0; s < steps; s++) {
     _tile_loadd(6, b0 + s * 256, 64);
     _tile_loadd(4, a0 + s * 256, 64);
@@ -126,26 +147,23 @@ TW_INLINE void micro_amx(float* acc, const float* a0, const float* a1, const flo
     }
     if constexpr (DOWN == 2 && ACROSS == 2) _tile_dpbf16ps(3, 5, 7);
   }
-  _tile_stored(0, acc, BYTES);
-  if constexpr (ACROSS == 2) _tile_stored(1, acc + 16, BYTES);
-  if constexpr (DOWN == 2) _tile_stored(2, low, BYTES);
-  if constexpr (DOWN == 2 && ACROSS == 2) _tile_stored(3, low + 16, BYTES);
+  close_sums<DOWN, ACROSS, PITCH>(acc);
 }
 
 // acc holds round_up(BM, 16) rows here.
-template <int BM, int BN, int BK>
-__attribute__((noinline)) void mma_bf16(float* acc, const float* a, const float* b, int m, int n, int k) {
-  constexpr int P = ACC_PITCH<BN>, STRIP = 16 * round_up(BK, DEEP) / 2;
+template <int BM, int BN, int BK, int P = ACC_PITCH<BN>>
+__attribute__((noinline)) void mma_bf16(float* acc, const float* a, const float* b, int m, int n, int k, bool fresh) {
+  constexpr int STRIP = 16 * round_up(BK, DEEP) / 2;
   const int steps = (k + DEEP - 1) / DEEP;
   open_tiles();
   for (int j = 0; j < n; j += 32)
     for (int i = 0; i < m; i += 32) {
       float* c = acc + i * P + j;
       const float *a0 = a + i / 16 * STRIP, *a1 = a0 + STRIP, *b0 = b + j / 16 * STRIP, *b1 = b0 + STRIP;
-      if (m - i > 16 && n - j > 16) micro_amx<2, 2, P>(c, a0, a1, b0, b1, steps);
-      else if (m - i > 16) micro_amx<2, 1, P>(c, a0, a1, b0, b1, steps);
-      else if (n - j > 16) micro_amx<1, 2, P>(c, a0, a1, b0, b1, steps);
-      else micro_amx<1, 1, P>(c, a0, a1, b0, b1, steps);
+      if (m - i > 16 && n - j > 16) micro_amx<2, 2, P>(c, a0, a1, b0, b1, steps, fresh);
+      else if (m - i > 16) micro_amx<2, 1, P>(c, a0, a1, b0, b1, steps, fresh);
+      else if (n - j > 16) micro_amx<1, 2, P>(c, a0, a1, b0, b1, steps, fresh);
+      else micro_amx<1, 1, P>(c, a0, a1, b0, b1, steps, fresh);
     }
   close_tiles();
 }
@@ -173,9 +191,10 @@ __attribute__((noinline)) void pack_b_bf16(float* dst, const bf16* base, int64_t
   for (int n = 0; n < round_up(rows, NR); n += 16)
     pack_strip<true, NR>(dst + n / NR * PANEL + n % NR, base + n * s0, s0, s1, clamp(rows - n, 16), cols, BK);
 }
-template <int BM, int BN, int BK>
-TW_INLINE void mma_bf16(float* acc, const float* a, const float* b, int m, int n, int k) {
-  mma_f32<BM, BN, round_up(BK, DEEP) / 2, true>(acc, a, b, m, n, (k + 1) / 2);
+template <int BM, int BN, int BK, int P = ACC_PITCH<BN>>
+TW_INLINE void mma_bf16(float* acc, const float* a, const float* b, int m, int n, int k, bool fresh) {
+  if (fresh) clear<P>(acc, m, 0, n);
+  mma_f32<BM, BN, round_up(BK, DEEP) / 2, true, P>(acc, a, b, m, n, (k + 1) / 2);
 }
 #endif
 

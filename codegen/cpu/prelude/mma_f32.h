@@ -66,13 +66,19 @@ TW_INLINE void column(float* acc, const float* a, const float* b, int m, int k) 
 }
 
 // m, n: valid rows of the two operands as given to pack_a and pack_b; k: the larger of their valid columns, at most BK.
-template <int BM, int BN, int BK, bool PAIRS = false>
+template <int BM, int BN, int BK, bool PAIRS = false, int CP = ACC_PITCH<BN>>
 TW_INLINE void mma_f32(float* acc, const float* a, const float* b, int m, int n, int k) {
-  constexpr int AP = round_up(BK, LANES), CP = ACC_PITCH<BN>, PANEL = NR * AP;
+  constexpr int AP = round_up(BK, LANES), PANEL = NR * AP;
   constexpr int FULL = round_up(BN, LANES) / NR * NR;
   for (int j = 0; j < FULL && j < n; j += NR) column<PAIRS, BM, 2, AP, CP>(acc + j, a, b + j * AP, m, k);
   if constexpr (FULL < BN)
     if (FULL < n) column<PAIRS, BM, 1, AP, CP>(acc + FULL, a, b + FULL / NR * PANEL, m, k);
+}
+
+// acc[i][n] = 0 for low <= n < high, i < rows.
+template <int PITCH> TW_INLINE void clear(float* acc, int rows, int low, int high) {
+  if (high > low)
+    for (int i = 0; i < rows; i++) memset(acc + (int64_t)i * PITCH + low, 0, (high - low) * 4);
 }
 
 // c[i][n] = acc[i][n], converted to the type of c, for i < rows_left, n < cols_left.

@@ -46,15 +46,6 @@ template <bool RAW> TW_INLINE Parts split(vf x, vmask& odd) {
 // contraction is free, and this one needs no shuffle.
 TW_INLINE vf join(vf first, vf second) { return as_vf(vor(vshr<16>(as_vi(first)), as_vi(second))); }
 
-TW_INLINE void finish_parts(float* dst, vf (&r)[3][16], bool turn) {
-#pragma GCC unroll 3
-  for (int part = 0; part < 3; part++) {
-    if (turn) transpose(r[part]);
-#pragma GCC unroll 16
-    for (int i = 0; i < 16; i++) store(dst + part * 256 + i * 16, r[part][i]);
-  }
-}
-
 template <bool PAIRS, bool RAW>
 TW_INLINE vmask split_block(float* dst, const float* src, int64_t s0, int64_t s1, int rows, int cols) {
   vmask odd = 0;
@@ -65,7 +56,7 @@ TW_INLINE vmask split_block(float* dst, const float* src, int64_t s0, int64_t s1
       for (int k = 0; k < cols; k++) copy[i * 32 + k] = src[i * s0 + k * s1];
     src = copy, s0 = 32, s1 = 1;
   }
-  alignas(64) vf r[3][16];
+  alignas(64) vf halves[2][16];
   const bool by_rows = s1 == 1, full = rows == 16 && cols == 32;
   const float* second = by_rows ? src + 16 : src + 16 * s1;
   const int64_t step = by_rows ? s0 : s1;
@@ -78,10 +69,13 @@ TW_INLINE vmask split_block(float* dst, const float* src, int64_t s0, int64_t s1
       const int n2 = by_rows ? clamp(n - 16, 16) : 16 + i < cols ? rows : 0;
       x = n ? load_first(src + i * step, clamp(n, 16)) : vzero(), y = n2 ? load_first(second + i * step, n2) : vzero();
     }
-    const Parts a = split<RAW>(x, odd), b = split<RAW>(y, odd);
-    r[0][i] = join(a.h, b.h), r[1][i] = join(a.m, b.m), r[2][i] = join(a.l, b.l);
+    halves[0][i] = x, halves[1][i] = y;
   }
-  finish_parts(dst, r, by_rows == PAIRS);
+  if (by_rows == PAIRS) transpose(halves[0]), transpose(halves[1]);
+  for (int i = 0; i < 16; i++, dst += 16) {
+    const Parts a = split<RAW>(halves[0][i], odd), b = split<RAW>(halves[1][i], odd);
+    store(dst, join(a.h, b.h)), store(dst + 256, join(a.m, b.m)), store(dst + 512, join(a.l, b.l));
+  }
   return odd;
 }
 
@@ -140,13 +134,10 @@ template <int ACROSS> TW_INLINE void split_right(const float* b0, const float* b
 }
 
 template <int DOWN, int ACROSS, int PITCH>
-TW_INLINE void micro_split(float* acc, const float* a0, const float* a1, const float* b0, const float* b1, int steps) {
-  constexpr int BYTES = PITCH * 4, H = 0, M = 256, L = 512;
-  float* low = acc + 16 * PITCH;
-  _tile_loadd(0, acc, BYTES);
-  if constexpr (ACROSS == 2) _tile_loadd(1, acc + 16, BYTES);
-  if constexpr (DOWN == 2) _tile_loadd(2, low, BYTES);
-  if constexpr (DOWN == 2 && ACROSS == 2) _tile_loadd(3, low + 16, BYTES);
+TW_INLINE void micro_split(float* acc, const float* a0, const float* a1, const float* b0, const float* b1, int steps,
+                           bool fresh) {
+  constexpr int H = 0, M = 256, L = 512;
+  open_sums<DOWN, ACROSS, PITCH>(acc, fresh);
   for (int s = 0; s < steps; s++, a0 += BLOCK_WORDS, a1 += BLOCK_WORDS, b0 += BLOCK_WORDS, b1 += BLOCK_WORDS) {
     split_left<DOWN>(a0 + H, a1 + H), split_right<ACROSS>(b0 + L, b1 + L), split_products<DOWN, ACROSS>();
     split_right<ACROSS>(b0 + M, b1 + M), split_products<DOWN, ACROSS>();
@@ -155,16 +146,13 @@ TW_INLINE void micro_split(float* acc, const float* a0, const float* a1, const f
     split_left<DOWN>(a0 + L, a1 + L), split_products<DOWN, ACROSS>();
     split_left<DOWN>(a0 + H, a1 + H), split_products<DOWN, ACROSS>();
   }
-  _tile_stored(0, acc, BYTES);
-  if constexpr (ACROSS == 2) _tile_stored(1, acc + 16, BYTES);
-  if constexpr (DOWN == 2) _tile_stored(2, low, BYTES);
-  if constexpr (DOWN == 2 && ACROSS == 2) _tile_stored(3, low + 16, BYTES);
+  close_sums<DOWN, ACROSS, PITCH>(acc);
 }
 
-template <int BM, int BN, int BK> struct SplitMatrix {
+template <int BM, int BN, int BK, int P = ACC_PITCH<BN>> struct SplitMatrix {
   enum {
-    PITCH = ACC_PITCH<BN>,
-    ACC = round_up(BM, 16) * ACC_PITCH<BN> + 16,
+    PITCH = P,
+    ACC = round_up(BM, 16) * P + 16,
     LEFT = SPLIT_SIZE<BM, BK> + 16,
     RIGHT = SPLIT_SIZE<BN, BK> + 16
   };
@@ -174,19 +162,22 @@ template <int BM, int BN, int BK> struct SplitMatrix {
   TW_INLINE void load_right(float* y, const float* base, int64_t s0, int64_t s1, int64_t rows, int64_t cols) {
     pack_split<BN, BK, true>(y, base, s0, s1, rows, cols);
   }
-  TW_INLINE void mma(float* acc, const float* x, const float* y, int m, int n, int k) {
-    if (x[SPLIT_SIZE<BM, BK>] != 0 || y[SPLIT_SIZE<BN, BK>] != 0) return careful(acc, x, y, m, n, k);
-    constexpr int P = PITCH, STRIP = round_up(BK, 32) / 32 * BLOCK_WORDS;
+  TW_INLINE void mma(float* acc, const float* x, const float* y, int m, int n, int k, bool fresh = false) {
+    if (x[SPLIT_SIZE<BM, BK>] != 0 || y[SPLIT_SIZE<BN, BK>] != 0) {
+      if (fresh) clear<P>(acc, round_up(m, 16), 0, round_up(n, 16));
+      return careful(acc, x, y, m, n, k);
+    }
+    constexpr int STRIP = round_up(BK, 32) / 32 * BLOCK_WORDS;
     const int steps = (k + 31) / 32;
     open_tiles();
     for (int j = 0; j < n; j += 32)
       for (int i = 0; i < m; i += 32) {
         float* c = acc + i * P + j;
         const float *a0 = x + i / 16 * STRIP, *a1 = a0 + STRIP, *b0 = y + j / 16 * STRIP, *b1 = b0 + STRIP;
-        if (m - i > 16 && n - j > 16) micro_split<2, 2, P>(c, a0, a1, b0, b1, steps);
-        else if (m - i > 16) micro_split<2, 1, P>(c, a0, a1, b0, b1, steps);
-        else if (n - j > 16) micro_split<1, 2, P>(c, a0, a1, b0, b1, steps);
-        else micro_split<1, 1, P>(c, a0, a1, b0, b1, steps);
+        if (m - i > 16 && n - j > 16) micro_split<2, 2, P>(c, a0, a1, b0, b1, steps, fresh);
+        else if (m - i > 16) micro_split<2, 1, P>(c, a0, a1, b0, b1, steps, fresh);
+        else if (n - j > 16) micro_split<1, 2, P>(c, a0, a1, b0, b1, steps, fresh);
+        else micro_split<1, 1, P>(c, a0, a1, b0, b1, steps, fresh);
       }
     close_tiles();
   }
@@ -227,9 +218,10 @@ namespace tw {
 //   f32 with AMX 512 × 512 × 64 · f32 512 × 512 × 128 · bf16 with AMX 512 × 512 × 256 · vdpbf16ps, f16 512 × 512 × 128
 // and for any shape 256 × 256 × 128 (85 to 95 % of that), so that small products still have a block per thread. With few
 // rows (m <= 32) 32 × 256 × 512: memory decides there, and f32 does as well without AMX.
-template <class T, int BM, int BN, int BK> struct BestMatrix : Matrix<T, BM, BN, BK> {};
+template <class T, int BM, int BN, int BK, int P = ACC_PITCH<BN>> struct BestMatrix : Matrix<T, BM, BN, BK, P> {};
 #ifdef __AMX_BF16__
-template <int BM, int BN, int BK> struct BestMatrix<float, BM, BN, BK> : SplitMatrix<BM, BN, BK> {};
+template <int BM, int BN, int BK, int P>
+struct BestMatrix<float, BM, BN, BK, P> : SplitMatrix<BM, BN, BK, P> {};
 #endif
 
 }  // namespace tw
