@@ -58,6 +58,7 @@ class Compiled:
     binary: CudaBinary | None = None
     shared: int = 0
     threads: int = 0
+    files: dict[str, str] = field(default_factory=dict)  # in line tables → the user's source
     seconds: dict[str, float] = field(default_factory=dict)
 
     def launch(self, arguments: Sequence[Any]) -> Any:
@@ -206,6 +207,7 @@ def _build_cuda(made: Compiled, final: Kernel, context: Context, start: float) -
         binary=binary,
         shared=shared,
         threads=source.threads,
+        files=dict(source.files),
     )
 
 

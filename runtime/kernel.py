@@ -27,7 +27,8 @@ from tilewright.runtime.launch_checks import (
     report_spills,
 )
 from tilewright.runtime.overlap import check_overlap, find_written
-from tilewright.runtime.plans import Plan, Prepared, find_fetch, launch_plan
+from tilewright.runtime.plans import Plan, Prepared, choose_machine, find_fetch, launch_plan
+from tilewright.runtime.profile import Profile, make_profile
 from tilewright.runtime.tensors import byte_span
 
 RESERVED = ("warps", "stages")
@@ -104,11 +105,26 @@ class KernelFunction:
         resources."""
         return show(self.compile(*args, target=target or "sm_80", **kw), stage)
 
-    def profile(self, *args: Any, target: str = "vm:sm_80", **kwargs: Any) -> Any:
-        """Run on the virtual machine with all checks; gives its report."""
+    def profile(self, *args: Any, target: str = "vm:sm_80", **kwargs: Any) -> Profile:
+        """Run on the virtual machine; what every line of the kernel did, and its report.
+
+        Of the keywords, `seed` (the order of asynchronous events) and `checks` ("all", "late",
+        "early", "off") are the virtual machine's, unless the kernel has parameters of these names.
+        """
         if not target.startswith("vm:"):
             raise LaunchError("profile runs on the virtual machine", 'target="vm:sm_80"')
-        return self(*args, target=target, **kwargs)
+        if len(args) == 1 and isinstance(args[0], tuple):  # profile((a, b, c)), too
+            args = args[0]
+        options = {
+            name: kwargs.pop(name)
+            for name in ("seed", "checks")
+            if name in kwargs and name not in self.signature.names
+        }
+        plan = self._plan(args, kwargs, target)
+        report = launch_plan(choose_machine(plan, **options), args, kwargs)
+        if report is None:
+            raise LaunchError(f"{self.name} has an empty grid: nothing ran", "give larger tensors")
+        return make_profile(self.function, report, target, plan.compiled.files)
 
     def _bind(self, args: Any, kwargs: Any, target: str | None) -> tuple[Bound, str]:
         statics = {

@@ -7,12 +7,15 @@ machine words, which is what keeps a cached launch at microseconds.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from tilewright.runtime.arguments import Signature
 from tilewright.runtime.compile import Compiled
+from tilewright.runtime.errors import LaunchError
 from tilewright.runtime.overlap import check_overlap, may_share
+from tilewright.runtime.programs import VmProgram
+from tilewright.runtime.vm.launch import CHECKS
 
 Fetch = Callable[[tuple[Any, ...], Mapping[str, Any]], Any]
 """Finds one argument's value in a call's positional and keyword arguments."""
@@ -64,6 +67,17 @@ def launch_plan(plan: Plan, args: tuple[Any, ...], kwargs: Mapping[str, Any]) ->
     if plan.blocks == 0:
         return None
     return plan.compiled.program.launch(plan.blocks, words, tensors)
+
+
+def choose_machine(plan: Plan, *, seed: Any = 0, checks: Any = "all") -> Plan:
+    """The same launch on a virtual machine with other options."""
+    if type(seed) is not int or seed < 0:
+        raise LaunchError(f"seed={seed!r}", "give a whole number, 0 or more")
+    if checks not in CHECKS:
+        raise LaunchError(f"checks={checks!r}", f"choose one of {', '.join(CHECKS)}")
+    assert isinstance(plan.compiled.program, VmProgram)
+    program = replace(plan.compiled.program, seed=seed, checks=checks)
+    return replace(plan, compiled=replace(plan.compiled, program=program))
 
 
 def find_fetch(

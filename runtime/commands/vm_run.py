@@ -12,9 +12,10 @@ from rich.console import Console
 
 from tilewright.runtime import vm
 from tilewright.runtime.commands import vm_setup as options
-from tilewright.runtime.commands.vm_setup import Setup, read_setup
+from tilewright.runtime.commands.vm_setup import Setup, parse_ptx, read_setup
 from tilewright.runtime.commands.vm_values import Made, Memory, save
-from tilewright.runtime.errors import UsageError
+from tilewright.runtime.errors import TilewrightError, UsageError
+from tilewright.runtime.vm.devices import check_runs, resolve_device
 from tilewright.runtime.vm.launch import CHECKS
 
 
@@ -33,13 +34,18 @@ def run(
     ] = [],  # noqa: B006
     show_arg: Annotated[list[int], typer.Option(help="INDEX: print an array's elements.")] = [],  # noqa: B006
     json_file: options.Json = None,
+    roofline: Annotated[str, typer.Option(help="Lower bounds of the time on H200, A100, …")] = "",
+    timeline: Annotated[
+        Path | None, typer.Option(help="Draw what happened when into a .html or .svg file.")
+    ] = None,
 ) -> None:
-    """Run PTX without a GPU: results, races, faults and counters. Exits with 1 on either."""
+    """Run PTX without a GPU: results, counters, races, faults. Exits with 1 on the last two."""
     setup = read_setup(
         file, entry, grid, block, arg, cluster=cluster, shared=shared, seed=seed
     )  # fmt: skip
     if checks not in CHECKS:
         raise UsageError(f"--checks {checks}", f"choose one of {', '.join(CHECKS)}")
+    check_drawings(setup, roofline, timeline, checks)
     made = setup.make()
     saved = [read_place(text, made) for text in save_arg]
     shown = [find_memory(index, made, f"--show-arg {index}") for index in show_arg]
@@ -48,6 +54,8 @@ def run(
     console = Console(soft_wrap=True, markup=False, highlight=False)
     print_findings(console, setup, report, fault)
     print_changes(console, made, before)
+    if report is not None and fault is None:
+        draw(console, report, roofline, timeline)
     for memory in shown:
         console.print(str(memory.values()))
     for memory, path in saved:
@@ -56,6 +64,35 @@ def run(
         write_json(json_file, report, fault)
     if fault is not None or (report is not None and report.races):
         raise typer.Exit(1)
+
+
+def check_drawings(setup: Setup, roofline: str, timeline: Path | None, checks: str) -> None:
+    """Refuse before the run what could not be drawn after it."""
+    if (roofline or timeline) and checks == "off":
+        option = "--roofline" if roofline else "--timeline"
+        raise UsageError(f"{option} needs what --checks off does not record", "leave it out")
+    if timeline is not None and timeline.suffix.lower() not in (".html", ".htm", ".svg"):
+        raise UsageError(f"--timeline {timeline}: no .html or .svg file", "write run.html")
+    if roofline:
+        try:
+            check_runs(parse_ptx(setup.ptx).target, resolve_device(roofline))
+        except TilewrightError as error:
+            raise UsageError(f"--roofline {roofline}: {error.message}", error.hint) from None
+        except ValueError as error:
+            raise UsageError(f"--roofline {roofline}: {error}") from None
+
+
+def draw(console: Console, report: vm.Report, roofline: str, timeline: Path | None) -> None:
+    """The roofline below the report, the timeline into its file."""
+    if roofline:
+        console.print(str(report.roofline(roofline)))
+    if timeline is not None:
+        try:
+            report.timeline().save(timeline)
+        except OSError as error:
+            reason = error.strerror or error
+            raise UsageError(f"cannot write {timeline}: {reason}") from None
+        console.print(f"timeline drawn into {timeline}")
 
 
 def attempt(

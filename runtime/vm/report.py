@@ -31,6 +31,8 @@ class Report:
 
     def __init__(self, launch: Launch) -> None:
         self._launch = launch
+        self.program = launch.program
+        self.issued: Counter[int] = Counter()  # warp instructions by program counter
         self.entry = launch.program.entry.name
         self.steps = 0
         self.counters: dict[str, Any] = {}
@@ -52,6 +54,7 @@ class Report:
                         issued.update(
                             dict.fromkeys(range(run.start, run.start + run.size), run.count)
                         )
+        self.issued = issued
         self.work = measure(self._launch.program.instructions, issued)
         self.counters["instructions"] = dict(sorted(self.work.classes.items()))
         self.counters["issued"] = self.work.classes.total()

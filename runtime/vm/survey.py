@@ -56,10 +56,9 @@ def survey(ptx: str) -> tuple[EntrySurvey, ...]:
 def survey_entry(module: Module, entry: Function) -> EntrySurvey:
     """One entry of a parsed file."""
     program = link(module, entry.name)
-    required = (*entry.directives.get("reqntid", (WARPGROUP,)), 1, 1)[:3]
-    cluster = (*entry.directives.get("reqnctapercluster", (1,)), 1, 1)[:3]
-    x, y, z = required
-    launch = Launch(program, cluster, (x, y, z), cluster, 0, 0, "all")
+    block = _triple(entry.directives.get("reqntid", (WARPGROUP,)))
+    cluster = _triple(entry.directives.get("reqnctapercluster", (1,)))
+    launch = Launch(program, cluster, block, cluster, 0, 0, "all")
     place_variables(launch)
     place_arguments(launch, [bytes(param.size) for param in entry.params])
     gang = Gang(launch, int(np.prod(cluster)))
@@ -75,6 +74,11 @@ def survey_entry(module: Module, entry: Function) -> EntrySurvey:
         any(v is not None and v.space == "shared" and v.is_extern for v in used),
         tuple(item for item in found if item is not None),
     )
+
+
+def _triple(extents: tuple[int, ...]) -> tuple[int, int, int]:
+    x, y, z = (*extents, 1, 1)[:3]
+    return x, y, z
 
 
 def _try(scheduler: Scheduler, frame: Frame, pc: int) -> Unsupported | None:

@@ -141,6 +141,17 @@ def test_dynamic_shared_memory_is_asked_for(tilewright):
     assert tilewright("run", "k.ptx", *words, "--shared", "384")[0] == 0
 
 
+def test_roofline_and_timeline_are_drawn(tilewright, folder):
+    words = [*SAXPY, *args("f32:100:randn", "f32:100:randn", "1", "100")]
+    code, out, _ = tilewright(
+        "run", "k.ptx", *words, "--roofline", "H200", "--timeline", "run.svg"
+    )  # fmt: skip
+    assert code == 0
+    assert "saxpy on H200: at least" in out
+    assert "timeline drawn into run.svg" in out
+    assert (folder / "run.svg").read_text().startswith("<svg")
+
+
 def test_check_finds_a_race_once_and_results_that_depend_on_order(tilewright, folder):
     words = args("f32:32x4:randn", "f32:32:zeros")
     code, out, err = tilewright(
@@ -232,6 +243,9 @@ WRONG = {
     "much shared": (["x0=f32:8:ones", "--shared", "999999"], "shared memory"),
     "clusters": (["x0=f32:8:ones", "--grid", "3", "--cluster", "2"], "no multiple of the cluster"),
     "checks": (["x0=f32:8:ones", "--checks", "some"], "choose one of all, off, late, early"),
+    "device": (["x0=f32:8:ones", "--roofline", "X900"], "one of A100, L40S"),
+    "picture": (["x0=f32:8:ones", "--timeline", "run.png"], "no .html or .svg file"),
+    "no record": (["x0=f32:8:ones", "--timeline", "a.svg", "--checks", "off"], "does not record"),
     "saved number": (["x0=f32:8:ones", "--save-arg", "2:x.npy"], "arguments with arrays: 0, 1"),
 }  # fmt: skip
 
