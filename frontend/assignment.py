@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ast
 import dataclasses
+from collections.abc import Sequence
 from typing import Any
 
 from tilewright.frontend.arithmetic import binary
@@ -32,7 +33,7 @@ def assign(c: Context, node: ast.Assign | ast.AnnAssign | ast.AugAssign) -> None
         _bind(c, target, held)
 
 
-def _evaluate_for(c: Context, targets: list[ast.expr], value: ast.expr) -> Any:
+def _evaluate_for(c: Context, targets: Sequence[ast.expr], value: ast.expr) -> Any:
     """What `value` is, named as its one target, or as the parts of one: `x, y = 1, 2`."""
     match targets, value:
         case [ast.Tuple(elts=parts)], ast.Tuple(elts=values) if len(parts) == len(values):

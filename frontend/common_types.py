@@ -28,8 +28,8 @@ def find_common(left: DType, right: DType) -> DType:
         return right if left == bool_ else left
     if left.is_integer and right.is_integer:
         low, high = min(d.min for d in pair), max(d.max for d in pair)
-        usual = (*pair, i8, i16, i32, i64)
-        return next((d for d in usual if d.min <= low and high <= d.max), i64)
+        integers = (*pair, i8, i16, i32, i64)
+        return next((d for d in integers if d.min <= low and high <= d.max), i64)
     floats = [d for d in pair if d.is_float]
     usual = (*floats, f32, f64)
     return next(d for d in usual if all(_holds(d, narrow) for narrow in floats))
