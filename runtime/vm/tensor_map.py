@@ -70,6 +70,47 @@ def decode(raw: bytes) -> Descriptor:
     return Descriptor(rank, item, kind, swizzle, interleave, fill, address, *parts)
 
 
+_ELEMENTS = (
+    ("u", 1), ("u", 2), ("u", 4), ("s", 4), ("u", 8), ("s", 8), ("f", 2), ("f", 4), ("f", 4),
+    ("f", 8), ("bf", 2), ("f", 4), ("f", 4),
+)  # fmt: skip
+_SWIZZLES = (0, 32, 64, 128)
+_SCALARS = {"swizzle_mode": 4, "interleave_layout": 5, "fill_mode": 6, "global_address": 7}
+_VECTORS = {"global_dim": 8, "global_stride": 14, "box_dim": 18, "element_stride": 23}
+"""Where the fields of `tensormap.replace` stand; the innermost stride has no number there."""
+
+
+def edit(raw: bytes, field: str, ordinal: int, value: int) -> bytes:
+    """A descriptor in memory with one field replaced, coded as the manual's tables say. Where
+    nothing but zeros was, a descriptor begins: kernels make them so, field by field.
+    """
+    if raw.strip(b"\0") and struct.unpack_from("<I", raw) != (MAGIC,):
+        raise Fault("tensor map", "the address does not hold a tensor map")
+    values = list(struct.unpack_from(_FORMAT, raw))
+    values[0] = MAGIC
+    if field == "rank":  # one less, as the manual has it
+        values[1] = value + 1
+    elif field == "elemtype" and value < len(_ELEMENTS):
+        kind, values[2] = _ELEMENTS[value]
+        values[3], values[13] = KINDS.index(kind), values[2]
+    elif field in _SCALARS and not (field == "interleave_layout" and value):
+        swizzle = field == "swizzle_mode"
+        if swizzle and value >= len(_SWIZZLES):
+            raise Fault("unsupported", f"tensormap.replace of swizzle_mode by {value}")
+        values[_SCALARS[field]] = _SWIZZLES[value] if swizzle else value
+    elif field in _VECTORS:
+        axis = ordinal + (field == "global_stride")
+        if axis >= (values[1] or 5):
+            raise Fault("tensor map", f"axis {ordinal} of a tensor map of rank {values[1]}")
+        values[_VECTORS[field] + ordinal] = value
+    else:
+        raise Fault("unsupported", f"tensormap.replace of {field} by {value}")
+    try:
+        return struct.pack(_FORMAT, *values).ljust(SIZE, b"\0")
+    except struct.error:
+        raise Fault("tensor map", f"{value} is out of range for {field}") from None
+
+
 class TensorMap:
     """A descriptor of `tensor` (NumPy array or CPU torch tensor) for boxes of extents `box`.
 

@@ -1,7 +1,5 @@
 """Programs of the Triton corpus without products, on fresh inputs, against NumPy."""
 
-
-
 from __future__ import annotations
 
 import math

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -13,44 +12,7 @@ from tilewright.runtime.vm.frame import Frame
 from tilewright.runtime.vm.instructions.mbarrier import active_lanes
 from tilewright.runtime.vm.memory import Array
 from tilewright.runtime.vm.records import Address, Instruction
-from tilewright.runtime.vm.tensor_map import KINDS, SIZE, Descriptor, decode
-
-_ELEMENTS = (
-    ("u", 1), ("u", 2), ("u", 4), ("s", 4), ("u", 8), ("s", 8), ("f", 2), ("f", 4), ("f", 4),
-    ("f", 8), ("bf", 2), ("f", 4), ("f", 4),
-)  # fmt: skip
-_SWIZZLES = (0, 32, 64, 128)
-
-
-def changed(map_: Descriptor, field: str, ordinal: int, value: int) -> Descriptor:
-    """The descriptor with one field replaced, coded as the manual's tables say."""
-
-    def put(values: tuple[int, ...], index: int) -> tuple[int, ...]:
-        if index >= len(values):
-            raise Fault("tensor map", f"axis {ordinal} of a tensor map of rank {map_.rank}")
-        return (*values[:index], value, *values[index + 1 :])
-
-    match field:
-        case "global_address":
-            return replace(map_, address=value)
-        case "global_dim":
-            return replace(map_, extents=put(map_.extents, ordinal))
-        case "global_stride":  # the innermost stride is the element's size and has no number
-            return replace(map_, strides=put(map_.strides, ordinal + 1))
-        case "box_dim":
-            return replace(map_, box=put(map_.box, ordinal))
-        case "element_stride":
-            return replace(map_, steps=put(map_.steps, ordinal))
-        case "swizzle_mode":
-            return replace(map_, swizzle=_SWIZZLES[value])
-        case "fill_mode":
-            return replace(map_, fill=value)
-        case "elemtype":
-            kind, item = _ELEMENTS[value]
-            return replace(
-                map_, kind=KINDS.index(kind), item=item, strides=(item, *map_.strides[1:])
-            )
-    raise Fault("unsupported", f"tensormap.replace of {field}")
+from tilewright.runtime.vm.tensor_map import SIZE, edit
 
 
 def _replace(ins: Instruction, frame: Frame) -> Any:
@@ -70,8 +32,8 @@ def _replace(ins: Instruction, frame: Frame) -> Any:
             data = memory_of(frame, part.space).data
             for lane in active_lanes(frame, part.mask):
                 start = int(part.offsets[lane])
-                old = decode(data[start : start + SIZE].tobytes())
-                new = changed(old, field, int(ordinal[lane]), int(value[lane])).encode()
+                old = data[start : start + SIZE].tobytes()
+                new = edit(old, field, int(ordinal[lane]), int(value[lane]))
                 data[start : start + SIZE] = np.frombuffer(new, np.uint8)
 
     return step
