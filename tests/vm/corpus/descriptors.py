@@ -86,6 +86,22 @@ def matmul_roles(a, b, c, n, K, BM: tl.constexpr, BN: tl.constexpr, BK: tl.const
 
 
 @triton.jit
+def matmul_consumers(a, b, c, M, N, K, BM: tl.constexpr, BN: tl.constexpr, BK: tl.constexpr):
+    """The same with descriptors of its own, and rows enough for two warpgroups that multiply. One
+    tile of rows: where they start elsewhere, this compiler adds half a tile twice.
+    """
+    i, j = 0, tl.program_id(0) * BN
+    da = tl.make_tensor_descriptor(a, [M, K], [K, 1], [BM, BK])
+    db = tl.make_tensor_descriptor(b, [N, K], [K, 1], [BN, BK])
+    acc = tl.zeros((BM, BN), tl.float32)
+    for k in tl.range(0, tl.cdiv(K, BK), warp_specialize=True, num_stages=3):
+        acc = tl.dot(da.load([i, k * BK]), db.load([j, k * BK]).T, acc)
+    rows, columns = tl.arange(0, BM), j + tl.arange(0, BN)
+    inside = (rows[:, None] < M) & (columns[None, :] < N)
+    tl.store(c + rows[:, None] * N + columns[None, :], acc.to(tl.float16), inside)
+
+
+@triton.jit
 def attention(q, k, v, o, scale, length, D: tl.constexpr, BM: tl.constexpr, BN: tl.constexpr):
     """Causal attention of one head through descriptors."""
     start = tl.program_id(0) * BM
@@ -136,7 +152,9 @@ PROGRAMS = [
             {"BM": 64, "BN": 64, "BK": 32, "TRANSPOSED": True, "ACC": tl.float32}),
     Program("tma_matmul_persistent", matmul_persistent, 90, _PERSISTENT, {"BM": 64, "BN": 64, "BK": 64, "FLATTEN": False}),
     Program("tma_matmul_persistent_flat", matmul_persistent, 90, _PERSISTENT, {"BM": 64, "BN": 64, "BK": 64, "FLATTEN": True}),
-    Program("tma_matmul_roles", matmul_roles, 90, _tiles("fp16", "128,64", "128,64", "1")[:-18] + " c:*fp16:16 n:i32:16 K:i32",
-            {"BM": 128, "BN": 128, "BK": 64}),
+    Program("tma_matmul_roles", matmul_roles, 90,
+            "a:tensordesc<fp16[64,64]> b:tensordesc<fp16[128,64]> c:*fp16:16 n:i32:16 K:i32",
+            {"BM": 64, "BN": 128, "BK": 64}),
+    Program("tma_matmul_two_consumers", matmul_consumers, 90, _PERSISTENT, {"BM": 128, "BN": 128, "BK": 64}),
     Program("tma_attention", attention, 90, _QKV + " scale:fp32 length:i32", {"D": 64, "BM": 64, "BN": 32}),
 ]  # fmt: skip
