@@ -143,7 +143,7 @@ class Mbarriers:
 
     def _pass_on(self, place: int) -> None:
         if self.gang.recorder is not None:
-            self.gang.recorder.flip(place)
+            self.gang.recorder.phases.flip(place)
         order = self.order(place)
         for source, target in (("arriving", "completed"), ("fenced_arriving", "fenced_completed")):
             clock, before = getattr(order, source), getattr(order, target)

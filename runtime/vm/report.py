@@ -13,6 +13,7 @@ from tilewright.runtime.vm.devices import DeviceRecord, check_runs, resolve_devi
 from tilewright.runtime.vm.occupancy import Occupancy, find_occupancy
 from tilewright.runtime.vm.resources import Resources
 from tilewright.runtime.vm.roofline import Roofline, draw_roofline
+from tilewright.runtime.vm.timeline.counting import describe_waits
 from tilewright.runtime.vm.timeline.timeline import Timeline, make_timeline
 from tilewright.runtime.vm.work import Work, measure
 
@@ -195,6 +196,7 @@ class Report:
             lines.append(f"  mma {kind:<8} {flops:>14,} flops")
         if "global" in counters:
             lines.extend(self._traffic_lines())
+            lines.extend(describe_waits(counters))
         lines.extend(str(race) for race in self.races)
         lines.extend(f"warning: {warning}" for warning in self.warnings)
         return "\n".join(lines)

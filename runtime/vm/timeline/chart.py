@@ -9,37 +9,29 @@ columns that show the share of each kind.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from html import escape
 from typing import TYPE_CHECKING
 
-from tilewright.runtime.vm.timeline.columns import Column, find_columns
+from tilewright.runtime.vm.timeline.columns import find_columns
 from tilewright.runtime.vm.timeline.kinds import ASYNCHRONOUS, BY_NAME, KINDS, NUMBER
+from tilewright.runtime.vm.timeline.shapes import (
+    LEVEL_HEIGHT,
+    Scale,
+    draw_area,
+    draw_bar,
+    draw_columns,
+    stack,
+    text_width,
+)
 from tilewright.runtime.vm.timeline.spans import Block, Level, Span
 
 if TYPE_CHECKING:
     from tilewright.runtime.vm.timeline.timeline import Timeline
 
 BARS = 3000  # in a chart; each takes 150 to 250 bytes
-WARP_HEIGHT, BAR_HEIGHT, LEVEL_HEIGHT, GAP = 20, 13, 30, 5
-MOST_LINES = 8  # of overlapping bars in one track
+WARP_HEIGHT, BAR_HEIGHT, GAP = 20, 13, 5
 ASYNC_NAMES = frozenset(kind.name for kind in ASYNCHRONOUS)
-
-
-@dataclass(frozen=True, slots=True)
-class Scale:
-    """Steps to pixels."""
-
-    left: float
-    right: float
-    first: int
-    last: int
-
-    def x(self, step: float) -> float:
-        """The place of a step, within the plot."""
-        share = (step - self.first) / (self.last - self.first)
-        return self.left + min(max(share, 0.0), 1.0) * (self.right - self.left)
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,33 +179,39 @@ def _axis(scale: Scale, top: float, bottom: float) -> list[str]:
     return lines
 
 
-# -- tracks --------------------------------------------------------------------------------------
+# -- tracks ----------------------------------------------------------------------------------------
 
 
 def _draw_track(track: Track, scale: Scale, y: float, room: int) -> tuple[list[str], float]:
     """The shapes of a row and its height."""
     if track.level is not None:
-        return [_label(track.name, scale, y + LEVEL_HEIGHT - 9), *_area(track.level, scale, y)], (
-            LEVEL_HEIGHT
-        )
+        label = _label(track.name, scale, y + LEVEL_HEIGHT - 9)
+        bed = _bed(scale, y, LEVEL_HEIGHT)
+        return [label, bed, *draw_area(track.level, scale, y)], LEVEL_HEIGHT
     is_async = track.spans[0].kind in ASYNC_NAMES
+    height = BAR_HEIGHT if is_async else WARP_HEIGHT
     if len(track.spans) > room:
         columns = find_columns(track.spans, scale.first, scale.last, room)
-        height = BAR_HEIGHT if is_async else WARP_HEIGHT
-        shapes, height = list(_draw_columns(columns, scale, y, height)), height
+        shapes = list(draw_columns(columns, scale, y, height))
     elif is_async:
-        lines = _stack(track.spans)
-        shapes = [shape for span, line in lines for shape in _bar(
-            span, scale, y + line * (BAR_HEIGHT + 1), BAR_HEIGHT)]  # fmt: skip
-        height = (max(line for _, line in lines) + 1) * (BAR_HEIGHT + 1) - 1
+        placed = stack(track.spans)
+        pitch = BAR_HEIGHT + 1
+        shapes = [
+            s for span, line in placed for s in draw_bar(span, scale, y + line * pitch, height)
+        ]
+        height = (max(line for _, line in placed) + 1) * pitch - 1
     else:
-        shapes = [s for span in track.spans for s in _bar(span, scale, y, WARP_HEIGHT)]
-        height = WARP_HEIGHT
-    bed = (
+        shapes = [shape for span in track.spans for shape in draw_bar(span, scale, y, height)]
+    label = _label(track.name, scale, y + min(height, WARP_HEIGHT) / 2 + 4)
+    return [label, _bed(scale, y, height), *shapes], height
+
+
+def _bed(scale: Scale, y: float, height: float) -> str:
+    """What lies under a track."""
+    return (
         f'<rect class="bed" x="{scale.left:.1f}" y="{y}" width="{scale.right - scale.left:.1f}" '
         f'height="{height}"/>'
     )
-    return [_label(track.name, scale, y + min(height, WARP_HEIGHT) / 2 + 4), bed, *shapes], height
 
 
 def _label(name: str, scale: Scale, y: float) -> str:
@@ -221,126 +219,3 @@ def _label(name: str, scale: Scale, y: float) -> str:
     while text_width(shown) > scale.left - 30:
         shown = shown[:-2] + "…"
     return f'<text x="16" y="{y:.1f}">{escape(shown)}<title>{escape(name)}</title></text>'
-
-
-def _stack(spans: Iterable[Span]) -> list[tuple[Span, int]]:
-    """Gives bars that overlap lines of their own."""
-    ends: list[int] = []
-    placed = []
-    for span in sorted(spans, key=lambda s: s.start):
-        until = max(span.end, span.waited or 0)
-        line = next((i for i, end in enumerate(ends) if end <= span.start), len(ends))
-        if line == MOST_LINES:
-            line = min(range(MOST_LINES), key=lambda i: ends[i])
-        if line == len(ends):
-            ends.append(until)
-        ends[line] = until
-        placed.append((span, line))
-    return placed
-
-
-def _bar(span: Span, scale: Scale, y: float, height: float) -> Iterator[str]:
-    """A span: its bar, the pale rest until it is waited for, and its label where there is room."""
-    kind = NUMBER[span.kind]
-    left, right = scale.x(span.start), scale.x(span.end)
-    wide = max(right - left, 0.8 if span.kind in ("work", "mma") else 1.4)
-    tip = f"<title>{escape(describe(span))}</title>"
-    place = f'y="{y:.1f}" height="{height:.1f}"'
-    rest = right
-    if span.waited is not None and span.waited > span.end:
-        rest = scale.x(span.waited)
-        yield (
-            f'<rect class="k{kind} pale" x="{right:.2f}" {place} width="{rest - right:.2f}">'
-            f"{tip}</rect>"
-        )
-    yield f'<rect class="k{kind}" x="{left:.2f}" {place} width="{wide:.2f}">{tip}</rect>'
-    text = show_bytes(span.bytes) if span.bytes else "" if span.kind == "work" else span.kind
-    room = text_width(text, 10) + 8
-    if text and max(wide, rest - right) > room:
-        on_bar = wide > room
-        style = "in light" if on_bar and BY_NAME[span.kind].is_dark else "in"
-        at = left if on_bar else right
-        yield (
-            f'<text class="{style}" x="{at + 4:.1f}" y="{y + height / 2 + 3.5:.1f}">'
-            f"{escape(text)}</text>"
-        )
-
-
-def _draw_columns(
-    columns: Iterable[Column], scale: Scale, y: float, height: float
-) -> Iterator[str]:
-    """Columns of shares, stacked from the bottom."""
-    for column in columns:
-        left, right = scale.x(column.start), scale.x(column.end)
-        parts = ", ".join(f"{name} {share:.0%}" for name, share in column.shares)
-        tip = f"<title>steps {column.start:,.0f} to {column.end:,.0f}\n{escape(parts)}</title>"
-        bottom = y + height
-        for name, share in column.shares:
-            tall = share * height
-            bottom -= tall
-            yield (
-                f'<rect class="k{NUMBER[name]}" x="{left:.1f}" y="{bottom:.1f}" '
-                f'width="{right - left + 0.3:.2f}" height="{tall:.1f}">{tip}</rect>'
-            )
-
-
-def _area(level: Level, scale: Scale, y: float) -> Iterator[str]:
-    """The step function of a level as a filled area; of several changes in a pixel the highest."""
-    unit = (LEVEL_HEIGHT - 4) / max(level.most, 1)
-    bottom = y + LEVEL_HEIGHT
-    points: dict[float, int] = {}
-    for step, number in level.steps:
-        x = round(scale.x(step), 1 if len(level.steps) < 2000 else 0)
-        points[x] = max(points.get(x, 0), number) if scale.x(step) < scale.right else 0
-    path = [f"M{scale.left:.1f} {bottom}"]
-    for x, number in points.items():
-        path.append(f"H{x:.1f}V{bottom - number * unit:.1f}")
-    path.append(f"V{bottom}Z")
-    tip = f"<title>{escape(level.track)} in flight: at most {level.most}</title>"
-    yield (
-        f'<rect class="bed" x="{scale.left:.1f}" y="{y}" width="{scale.right - scale.left:.1f}" '
-        f'height="{LEVEL_HEIGHT}"/>'
-    )
-    if level.most <= 8:
-        for number in range(1, level.most + 1):
-            at = bottom - number * unit
-            yield (
-                f'<line class="grid" x1="{scale.left:.1f}" x2="{scale.right:.1f}" y1="{at:.1f}" '
-                f'y2="{at:.1f}"/>'
-            )
-    yield (
-        f'<path class="k{NUMBER[level.kind]}" fill-opacity=".55" d="{"".join(path)}">{tip}</path>'
-    )
-
-
-def describe(span: Span) -> str:
-    """The lines of a tooltip."""
-    until = f"{span.end:,}"
-    lines = [f"{span.kind}: steps {span.start:,} to {until} ({span.end - span.start:,})"]
-    if span.bytes:
-        copies = f"{span.count} copies" if span.count > 1 else "1 copy"
-        lines.append(f"{show_bytes(span.bytes)} in {copies}")
-    elif span.kind == "wgmma":
-        lines.append(f"{span.count} products")
-    if span.waited is not None:
-        lines.append(f"waited for at step {span.waited:,}")
-    if span.label.startswith("PTX lines"):
-        lines.append(span.label)
-    else:
-        lines.append(f"PTX line {span.line}: {span.label}"[:100])
-    if span.source:
-        lines.append(span.source)
-    return "\n".join(lines)
-
-
-def text_width(text: str, size: float = 12) -> float:
-    """About how wide a text is in a sans-serif typeface, in pixels."""
-    return sum(0.92 if c in "mwMW" else 0.4 if c in "ijlt.,:; " else 0.64 for c in text) * size
-
-
-def show_bytes(size: int) -> str:
-    """`24 KiB`."""
-    for unit, name in ((1 << 20, "MiB"), (1 << 10, "KiB")):
-        if size >= unit:
-            return f"{size / unit:.3g} {name}"
-    return f"{size} B"

@@ -183,3 +183,17 @@ def _depths(recording: Recording) -> tuple[Array, Array]:
         depth[chosen] = stages.depth(block, waits.until[chosen])
         work[chosen] = NUMBER[kind.name]
     return depth, work
+
+
+def describe_waits(counters: dict[str, Any]) -> list[str]:
+    """What the printed report says of waits and stages."""
+    waits = [
+        f"{kind} {found['count']:,} ({found['steps']:,} steps)"
+        for kind, found in counters["waits"].items()
+    ]
+    stages = [
+        f"{kind} at most {found['max']}, {found['mean']:.1f} on average"
+        for kind, found in counters["stages"].items()
+    ]
+    lines = [f"  waits: {', '.join(waits)}"] if waits else []
+    return lines + ([f"  stages in flight: {'; '.join(stages)}"] if stages else [])

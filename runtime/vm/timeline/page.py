@@ -15,7 +15,7 @@ border:1px solid #d8dee6;border-radius:8px;box-shadow:0 1px 4px #0001}
 svg{display:block}
 .entry{cursor:pointer}
 .entry.off{opacity:.3}
-.bar:hover{stroke:#111;stroke-width:1}
+g[data-tip]:not(.entry):hover rect{stroke:#111}
 #tip{position:fixed;pointer-events:none;white-space:pre;background:#1d2530;color:#f4f6f8;
 padding:7px 10px;border-radius:5px;font-size:12px;line-height:1.45;display:none;max-width:90vw;
 box-shadow:0 2px 8px #0004;overflow:hidden;text-overflow:ellipsis}
@@ -27,9 +27,7 @@ const {left, right, first, last} = Object.fromEntries(
   Object.entries(svg.dataset).map(([key, value]) => [key, Number(value)]));
 const height = svg.viewBox.baseVal.height, width = svg.viewBox.baseVal.width;
 for (const title of [...svg.querySelectorAll('title')]) {
-  const shape = title.parentNode;
-  shape.dataset.tip = title.textContent;
-  if (shape.tagName === 'rect' && !shape.closest('.entry')) shape.classList.add('bar');
+  title.parentNode.dataset.tip = title.textContent;
   title.remove();
 }
 const line = document.createElementNS(svg.namespaceURI, 'line');

@@ -14,7 +14,6 @@ that start, group or await asynchronous work are recorded one by one.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -33,34 +32,16 @@ from tilewright.runtime.vm.timeline.kinds import (
     WGMMA_WAIT,
     Kind,
 )
+from tilewright.runtime.vm.timeline.operations import Operation
+from tilewright.runtime.vm.timeline.phases import Phases
 
 if TYPE_CHECKING:
     from tilewright.runtime.vm.cohort import Cohort, Run
     from tilewright.runtime.vm.gang import Gang
 
 MOST_RUNS = 1_000_000  # per gang; what follows is not drawn
-FAR = 1 << 40  # beyond every step
 LATEST = 256  # operations among which the copies of an open group are looked for
 SPIN_STEPS = 64  # polls of one mbarrier that are no further apart are one wait
-
-
-@dataclass(slots=True)
-class Operation:
-    """Asynchronous work of one warp (a number) or several (a slice or an array of warps): when each
-    issued it, when it acted (`ended`) and when a wait covered it (None, -1: not yet). What belongs
-    to several warps are arrays; they are never changed in place.
-    """
-
-    kind: Kind
-    pc: int
-    warps: Any
-    issued: Any
-    group: Any
-    bytes: Any
-    lanes: int = 0
-    ended: Any = None
-    covered: Any = None
-    place: int = -1  # the mbarrier on which it completes
 
 
 Waited = tuple[Kind, int, int, Any, Array, Array, int]
@@ -90,12 +71,8 @@ class Recorder:
         self.waits: list[Waited] = []
         self.operations: list[Operation] = []
         self.products: dict[int, list[Operation]] = {}  # wgmma that no wait covers, by warpgroup
-        self.arriving: dict[int, int] = {}  # the last arrival at an mbarrier, by place
-        self.completed: dict[Any, int] = {}  # when a barrier or an mbarrier's phase completed
-        self.ended_phases: dict[int, int] = {}  # the last phase that completed
-        self.phases: dict[int, int] = {}  # the number of the current phase over the whole run
-        self.phase_numbers = 0
-        self.passed: dict[int, int] = {}  # the first step at which a wait saw a phase complete
+        self.phases = Phases()
+        self.completed: dict[Any, int] = {}  # when a cluster barrier completed
         self.asking: dict[int, tuple[int, int, int, int]] = {}  # place, pc, since, last, by warp
 
     # -- code --------------------------------------------------------------------------------
@@ -185,23 +162,22 @@ class Recorder:
     def complete(self, operation: Operation, lanes: Array | None = None) -> None:
         """The work acts (of the given lanes; None: all of it)."""
         at = self.now_of(operation) if self.moment is None else self.moment
-        if operation.place < 0 and operation.warps is self.here and _is_all(operation, lanes):
+        if operation.place < 0 and operation.warps is self.here and operation.is_all(lanes):
             operation.ended = at  # no earlier than one step after the issue: see `keep`
             return
         at = np.maximum(at, operation.issued + 1)
-        operation.ended = _part(operation, operation.ended, at, lanes)
+        operation.ended = operation.put(operation.ended, at, lanes)
         if operation.place >= 0:
-            operation.group = self.phase(operation.place)
-            self.arrive_at(operation.place, int(np.max(at)))
+            operation.group = self.phases.current(operation.place)
+            self.phases.arrive(operation.place, int(np.max(at)))
 
     def cover(self, operation: Operation, lanes: Array | None = None) -> None:
         """The wait that executes covers the work."""
-        if operation.warps is self.here and _is_all(operation, lanes):
+        if operation.warps is self.here and operation.is_all(lanes):
             operation.covered = self.waiting
         else:
-            operation.covered = _part(
-                operation, operation.covered, self.now_of(operation) + 1, lanes
-            )
+            until = self.now_of(operation) + 1
+            operation.covered = operation.put(operation.covered, until, lanes)
 
     def commit(self, lanes: Array | None) -> None:
         """cp.async.commit_group."""
@@ -213,7 +189,7 @@ class Recorder:
         warps, place = np.unique(lanes >> 5), int(places[0])
         for copy in self.operations[-LATEST:]:
             if copy.kind is CP_ASYNC and copy.place < 0 and self._is_open(copy, warps):
-                copy.place, copy.group = place, self.phase(place)
+                copy.place, copy.group = place, self.phases.current(place)
 
     def _is_open(self, copy: Operation, warps: Array) -> bool:
         own = self.everybody[copy.warps]
@@ -266,30 +242,11 @@ class Recorder:
 
     # -- mbarriers ---------------------------------------------------------------------------
 
-    def phase(self, place: int) -> int:
-        """A number for the current phase of an mbarrier, unique in the run."""
-        found = self.phases.get(place)
-        if found is None:
-            found = self.phases[place] = self.phase_numbers
-            self.phase_numbers += 1
-        return found
-
-    def arrive_at(self, place: int, moment: int) -> None:
-        """Something arrives at an mbarrier."""
-        if moment > self.arriving.get(place, 0):
-            self.arriving[place] = moment
-
     def arrive(self, lanes: Array, places: Array) -> None:
         """Lanes of the gang arrive at mbarriers."""
         moments = self.now(lanes >> 5) + 1
         for place, moment in zip(places.tolist(), moments.tolist(), strict=True):
-            self.arrive_at(place, moment)
-
-    def flip(self, place: int) -> None:
-        """A phase is complete."""
-        self.completed[place] = self.arriving.get(place, 0)
-        self.ended_phases[place] = self.phase(place)
-        del self.phases[place]
+            self.phases.arrive(place, moment)
 
     def begin_poll(self, place: int, lane: int) -> None:
         """A lane asks for a phase; what acts now acts at the step at which it began to ask."""
@@ -313,15 +270,13 @@ class Recorder:
             for warp in numbers:
                 self.asking.pop(warp, None)
         until = since + 1
-        completed = self.completed.get(place, 0)
+        completed, phase = self.phases.last(place)
         first = int(until.min())
         if first < completed or since is not now:
             until = np.maximum(until, completed)
             self.clock[warps] += until - 1 - now
             first = int(until.min())
-        phase = self.ended_phases.get(place, -1)
-        if first < self.passed.get(phase, FAR):
-            self.passed[phase] = first
+        self.phases.see(phase, first)
         self.waits.append((MBARRIER, self.pc, len(self.runs), warps, since, until, phase))
 
     def _since(self, warp: int, place: int, now: int) -> int:
@@ -338,21 +293,3 @@ class Recorder:
                 waited = MBARRIER, pc, len(self.runs), warp, np.array([since]), until, -1
                 self.waits.append(waited)
                 self.clock[warp] = until[0]
-
-
-def _is_all(operation: Operation, lanes: Array | None) -> bool:
-    return lanes is None or len(lanes) == operation.lanes
-
-
-def _part(operation: Operation, before: Any, values: Any, lanes: Array | None) -> Any:
-    """A column with the values of the warps of some lanes."""
-    if _is_all(operation, lanes):
-        return values
-    assert lanes is not None
-    column = np.full(len(operation.issued), -1) if before is None else np.array(before)
-    warps = operation.warps
-    if isinstance(warps, slice):
-        warps = np.arange(warps.start, warps.stop)
-    chosen = np.isin(warps, lanes >> 5)
-    column[chosen] = np.broadcast_to(values, column.shape)[chosen]
-    return column

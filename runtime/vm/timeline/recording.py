@@ -174,6 +174,6 @@ def _keep_operations(recorder: Recorder) -> Operations:
 
 def _passed(recorder: Recorder, phases: Array) -> Array:
     """The step at which a wait first saw each phase complete."""
-    if not recorder.passed:
+    if not recorder.phases.seen:
         return np.full(len(phases), NEVER)
-    return _column([recorder.passed.get(phase, NEVER) for phase in phases.tolist()])
+    return _column([recorder.phases.seen.get(phase, NEVER) for phase in phases.tolist()])
