@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from tilewright.runtime.vm.report import Report
@@ -49,6 +49,11 @@ class Fault(Exception):
         self.report: Report | None = None
         super().__init__(self._text())
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Faults travel between processes, without their report."""
+        rest = (self.place, self.block, self.warp, self.lanes, self.address)
+        return _remake, (self.kind, self.message, *rest)
+
     @property
     def line(self) -> int | None:
         """The line in the PTX text."""
@@ -75,6 +80,15 @@ class Fault(Exception):
         if who:
             parts.append("  in " + ", ".join(who))
         return "\n".join(parts)
+
+
+def _remake(
+    kind: str, message: str, place: Place | None, block: tuple[int, int, int] | None,
+    warp: int | None, lanes: tuple[int, ...], address: int | None,
+) -> Fault:  # fmt: skip
+    return Fault(
+        kind, message, place=place, block=block, warp=warp, lanes=lanes, address=address
+    )
 
 
 def _ranges(lanes: tuple[int, ...]) -> str:

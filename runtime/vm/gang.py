@@ -85,7 +85,9 @@ class Gang:
 
     def start(self, first_block: int) -> None:
         """Places the gang at a block of the grid and clears its memories."""
-        self.first_block = first_block
+        self.first_block, self.clock = first_block, 0
+        for file in self.files.values():
+            file[:] = 0
         self.shared.data[:] = 0
         self.local.data[:] = 0
         self.copies.reset()

@@ -15,13 +15,13 @@ import numpy as np
 from tilewright.runtime.vm.arguments import copy_back, place_arguments
 from tilewright.runtime.vm.checks import Ledger
 from tilewright.runtime.vm.faults import Fault
-from tilewright.runtime.vm.gang import Gang
 from tilewright.runtime.vm.memory import Arena
 from tilewright.runtime.vm.parser import parse
+from tilewright.runtime.vm.parts import Gangs, Range, split_ranges
+from tilewright.runtime.vm.processes import may_split, prepare, read_processes, run_gangs
 from tilewright.runtime.vm.program import Program, link
 from tilewright.runtime.vm.records import Instruction, Symbol, Variable
 from tilewright.runtime.vm.report import Report
-from tilewright.runtime.vm.scheduler import Scheduler
 from tilewright.runtime.vm.variables import FUNCTIONS, place_variables
 
 CHECKS = ("all", "off", "late", "early")
@@ -105,19 +105,20 @@ def run(
     program = link(parse(ptx), entry)
     blocks = _cluster_of(program, _triple(cluster, "cluster"))
     shape = _triple(grid, "grid"), _triple(block, "block"), blocks
-    lanes = GANG_LANES
+    lanes, processes = GANG_LANES, read_processes()
     while True:
         launch = Launch(program, *shape, shared, seed, checks)
-        launch.rng = np.random.default_rng(seed)
         _check_shape(launch)
+        launch.spins, launch.interleaves = _find_spins(program)
+        lanes = max(lanes, SPIN_LANES) if launch.interleaves else lanes
+        ranges = split_ranges(launch, lanes)
+        if not launch.interleaves and may_split(program, ranges, processes):
+            prepare(launch)
         place_variables(launch)
         _check_shared(launch)
         hosts = place_arguments(launch, list(args))
-        launch.spins, launch.interleaves = _find_spins(program)
-        lanes = max(lanes, SPIN_LANES) if launch.interleaves else lanes
         try:
-            with np.errstate(all="ignore"):
-                report = _execute(launch, lanes)
+            report = _execute(launch, ranges, processes)
         except Fault as fault:
             # Blocks may wait for blocks that had no place beside them: then more run together.
             total = int(np.prod(launch.grid)) * int(np.prod(launch.block))
@@ -200,25 +201,13 @@ def _polls(ins: Instruction) -> bool:
     return (ins.opcode == "ld" and strong) or ins.opcode in ("atom", "nanosleep")
 
 
-def _execute(launch: Launch, most: int) -> Report:
-    blocks = int(np.prod(launch.grid))
-    lanes = (int(np.prod(launch.block)) + 31) // 32 * 32
-    cluster = int(np.prod(launch.cluster))
-    together = max(most // (lanes * cluster), 1) * cluster
-    report = Report(launch)
-    gangs: dict[int, tuple[Gang, Scheduler]] = {}
-    try:
-        for first in range(0, blocks, together):
-            count = min(together, blocks - first)
-            if count not in gangs:
-                gang = Gang(launch, count)
-                gangs[count] = gang, Scheduler(gang)
-            gangs[count][1].run(first)
-    except Fault as fault:
-        report.collect([scheduler for _, scheduler in gangs.values()])
+def _execute(launch: Launch, ranges: list[Range], processes: int | None) -> Report:
+    report, gangs = Report(launch), Gangs(launch)
+    fault, others = run_gangs(gangs, ranges, processes)
+    report.collect(gangs.schedulers, others)
+    if fault is not None:
         fault.report = report
         for race in report.races[:3]:
             fault.add_note(f"before that, a {race}")
-        raise
-    report.collect([scheduler for _, scheduler in gangs.values()])
+        raise fault
     return report

@@ -10,9 +10,12 @@ or scatter.
 
 from __future__ import annotations
 
+import copy
+import mmap
+import os
 from bisect import bisect_right
 from dataclasses import dataclass
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 
@@ -38,9 +41,14 @@ def any_of(flags: Array) -> bool:
 class Space:
     """Bytes with views of every access size."""
 
-    def __init__(self, size: int) -> None:
+    def __init__(self, size: int, file: IO[bytes] | None = None) -> None:
+        """Zeros; with a file, what the file holds, shared with everybody who maps it."""
         padded = max((size + 63) // 64 * 64, 64)
-        self.data: Array = np.zeros(padded // 16, np.complex128).view(np.uint8)
+        if file is None:
+            self.data: Array = np.zeros(padded // 16, np.complex128).view(np.uint8)
+        else:
+            os.ftruncate(file.fileno(), padded)
+            self.data = np.frombuffer(mmap.mmap(file.fileno(), padded), np.uint8)
         self.views: dict[int, Array] = {n: self.data.view(t) for n, t in UNITS.items()}
 
 
@@ -62,6 +70,7 @@ class Arena:
         self.next = RED_ZONE
         self.space = Space(0)
         self.starts: list[int] = []
+        self.file: IO[bytes] | None = None  # where the bytes lie, if processes share them
 
     def reserve(
         self, name: str, size: int, *, align: int = 256, writable: bool = True
@@ -75,8 +84,18 @@ class Arena:
 
     def build(self) -> None:
         """Makes the bytes of everything reserved."""
-        self.space = Space(self.next + RED_ZONE)
+        self.space = Space(self.next + RED_ZONE, self.file)
         self.starts = [a.address - GLOBAL for a in self.allocations]
+
+    def without_bytes(self) -> Arena:
+        """The allocations, to be sent to a process that attaches the same file."""
+        found = copy.copy(self)
+        found.space, found.file = Space(0), None
+        return found
+
+    def attach(self, file: IO[bytes]) -> None:
+        """Takes the bytes of another process."""
+        self.space, self.file = Space(self.next + RED_ZONE, file), file
 
     def bytes_of(self, allocation: Allocation) -> Array:
         """The bytes of one allocation, writable in place."""

@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 import math
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from tilewright.runtime.vm.assembler import Assembled, assemble
 from tilewright.runtime.vm.devices import DeviceRecord, check_runs, resolve_device
 from tilewright.runtime.vm.occupancy import Occupancy, find_occupancy
+from tilewright.runtime.vm.parts import Part, count_issued
 from tilewright.runtime.vm.resources import Resources
 from tilewright.runtime.vm.roofline import Roofline, draw_roofline
 from tilewright.runtime.vm.timeline.counting import describe_waits
@@ -44,17 +46,12 @@ class Report:
         self.work = Work()
         self._assembled: dict[str, Assembled | None] = {}
 
-    def collect(self, schedulers: list[Scheduler]) -> None:
-        """Adds up what the gangs counted."""
-        issued: Counter[int] = Counter()
-        for scheduler in schedulers:
-            self.steps += scheduler.steps
-            for frame in scheduler.gang.frames.values():
-                for run in frame.blocks.values():
-                    if run.count:
-                        issued.update(
-                            dict.fromkeys(range(run.start, run.start + run.size), run.count)
-                        )
+    def collect(self, schedulers: list[Scheduler], others: Sequence[Part] = ()) -> None:
+        """Adds up what the gangs counted, here and in other processes."""
+        self.steps, issued = count_issued(schedulers)
+        for part in others:
+            self.steps += part.steps
+            issued.update(part.issued)
         self.issued = issued
         self.work = measure(self._launch.program.instructions, issued)
         self.counters["instructions"] = dict(sorted(self.work.classes.items()))

@@ -15,6 +15,7 @@ from tilewright.runtime.vm.checks.ordering import STRONG, bind_order
 from tilewright.runtime.vm.checks.products import bind_use, uses_of
 from tilewright.runtime.vm.checks.races import Access, Race
 from tilewright.runtime.vm.checks.registers import written
+from tilewright.runtime.vm.checks.shadow import Region
 from tilewright.runtime.vm.frame import Frame
 from tilewright.runtime.vm.memory import GLOBAL, Array
 from tilewright.runtime.vm.records import Instruction
@@ -140,13 +141,28 @@ class AccessChecks:
         found = None
         for region, chosen in self.ledger.regions(self.gang, active, size):
             part = who if chosen is None else Accessors(who.warps[chosen], who.lanes[chosen])
+            places = active if chosen is None else active[chosen]
+            if self.ledger.history is not None:
+                self._note(region, places, part, size, access, (pc, text))
             found = detector.access(
-                region, active if chosen is None else active[chosen], part, size,
+                region, places, part, size,
                 kind=access, pc=pc, what=text, strong=strong, agent=agent, proxy=proxy,
             )  # fmt: skip
             if chosen is not None:
                 found = None
         return found
+
+    def _note(
+        self, region: Region, offsets: Array, who: Accessors, size: int, kind: str,
+        at: tuple[int, str],
+    ) -> None:  # fmt: skip
+        """For the comparison with the blocks of other processes."""
+        assert self.ledger.history is not None
+        lanes = who.warps * 32 + (who.lanes & 31)
+        self.ledger.history.note(
+            region.base, region.size, offsets, lanes, unit=size, kind=kind,
+            at=(*at, self.gang.first_block),
+        )  # fmt: skip
 
     def _accessors(self, frame: Frame, mask: Array | None) -> Accessors:
         warps, lanes = (x[frame.low : frame.high] for x in (self.lane_warp, self.lane_lane))

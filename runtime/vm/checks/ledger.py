@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from tilewright.runtime.vm.checks.detector import Log
+from tilewright.runtime.vm.checks.history import History
 from tilewright.runtime.vm.checks.races import Notice
 from tilewright.runtime.vm.checks.registers import Suspects, find_suspects
 from tilewright.runtime.vm.checks.shadow import Region
@@ -29,6 +30,7 @@ class Ledger:
         self.earlier: set[tuple[str, int]] = set()  # those of earlier gangs
         self.shadows: dict[int, Region] = {}
         self.found: Suspects | None = None
+        self.history: History | None = None  # kept where other processes run other blocks
         self.notices: dict[tuple[str, int], Notice] = {}
         self.recordings: list[Recording] = []
         self.recorded = 0  # runs of code in them
@@ -69,6 +71,15 @@ class Ledger:
         if self.recorded <= MOST_RUNS or not self.recordings:
             self.recordings.append(recording)
         recorder.start()
+
+    def join_recordings(self, later: Ledger) -> None:
+        """Adds what the gangs of another process waited for and recorded."""
+        for key, tally in later.waits.tallies.items():
+            self.waits.merge(key, tally)
+        for recording in later.recordings:
+            self.recorded += len(recording.sizes)
+            if self.recorded <= MOST_RUNS or not self.recordings:
+                self.recordings.append(recording)
 
     def notice(self, kind: str, message: str, program: Any, pc: int) -> None:
         """A warning, once per instruction."""

@@ -86,6 +86,15 @@ class Footprint:
                     self.marks[side] = grown
                 self.marks[side][sectors] = True
 
+    def join(self, other: Footprint) -> None:
+        """Adds what somebody else touched."""
+        for side, marks in other.marks.items():
+            mine = self.marks[side]
+            if len(mine) < len(marks):
+                mine, marks = marks, mine
+            np.logical_or(mine[: len(marks)], marks, mine[: len(marks)])
+            self.marks[side] = mine
+
     def count(self) -> dict[str, int]:
         """How many different sectors."""
         reads, writes = (int(np.count_nonzero(self.marks[side])) for side in (False, True))
