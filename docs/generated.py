@@ -6,20 +6,46 @@ differs from what is generated here.
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 import re
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
 import torch
+from typer.testing import CliRunner
 
 from tilewright.examples.matmul import matmul
 from tilewright.ir.printer import print_kernel
+from tilewright.runtime.cli import app
 from tilewright.runtime.compile import Compiled
 
 ROOT = Path(__file__).resolve().parents[1]
 
-PAGES = ("ARCHITECTURE.md",)
+PAGES = ("ARCHITECTURE.md", "docs/vm.md")
+_TURN = """
+.version 8.0
+.target sm_80
+.address_size 64
+.visible .entry turn(.param .u64 x) {
+  .reg .b32 %t, %s; .reg .b64 %p; .reg .f32 %v;
+  .shared .align 4 .b8 tile[256];
+  mov.u32 %t, %tid.x;
+  ld.param.u64 %p, [x];
+  mad.wide.u32 %p, %t, 4, %p;
+  mov.u32 %s, tile;
+  mad.lo.u32 %s, %t, 4, %s;
+  ld.global.f32 %v, [%p];
+  st.shared.f32 [%s], %v;
+  xor.b32 %s, %s, 252;
+  ld.shared.f32 %v, [%s];
+  st.global.f32 [%p], %v;
+  ret;
+}
+"""
+"""It turns 64 numbers around through shared memory, without the barrier that this needs."""
+
 _BLOCK = re.compile(r"(<!-- generated: (?P<what>[^>]+) -->\n```[a-z]*\n)(?P<body>.*?)(```\n)", re.S)
 
 
@@ -38,6 +64,8 @@ def make_block(what: str, compiled: Compiled) -> str:
         "after": lambda: print_kernel(compiled.trace.kernels[name]),
         "changes": lambda: _changes(compiled, name),
         "cuda": lambda: _function(compiled),
+        "profile": _profile,
+        "tilewright": lambda: _command(name),
     }
     return makers[kind]()
 
@@ -57,6 +85,24 @@ def _function(compiled: Compiled) -> str:
     lines = [line for line in compiled.source.splitlines() if not line.startswith("#line")]
     start = next(i for i, line in enumerate(lines) if 'extern "C" __global__' in line)
     return "\n".join(lines[start:]) + "\n"
+
+
+def _profile() -> str:
+    """The same matmul, profiled."""
+    a, b = torch.ones(2, 64, 64).half()
+    profile = matmul.profile(a, b, torch.zeros(64, 64).half(), bm=32, bn=32, bk=16, warps=1)
+    return re.sub(r"\S*/examples/", "examples/", str(profile)) + "\n"
+
+
+def _command(words: str) -> str:
+    """A command on the program of the page, or on `turn.ptx`."""
+    program = re.search(r'ptx = """\n(.*?)"""', (ROOT / "docs/vm.md").read_text(), re.S)
+    assert program is not None
+    with tempfile.TemporaryDirectory() as folder, contextlib.chdir(folder):
+        Path("scale.ptx").write_text(program[1])
+        Path("turn.ptx").write_text(_TURN)
+        done = CliRunner(env={"COLUMNS": "110"}).invoke(app, words.split())
+    return f"$ tilewright {words}\n{done.output.rstrip()}\n"
 
 
 def regenerate(text: str, compiled: Compiled) -> str:

@@ -40,6 +40,14 @@ class Outcome:
     steps: int = 0
     differs: tuple[str, ...] = field(default=())
 
+    @property
+    def verdict(self) -> str:
+        """The worst of what it found, in a word or two."""
+        if self.fault is not None:
+            return self.fault.kind
+        found = {"race": self.races, "different": self.differs, "warning": self.warnings}
+        return next((word for word, what in found.items() if what), "ok")
+
 
 def check(
     file: options.File,
@@ -136,7 +144,8 @@ def gather(outcomes: Sequence[Outcome]) -> tuple[list[Any], list[Any], list[Any]
 
 def verdict_table(setup: Setup, outcomes: Sequence[Outcome]) -> Table:
     """One row per run."""
-    title = f"{setup.entry.name}, grid {setup.grid}, block {setup.block}"
+    grid, block = ("x".join(map(str, shape)) for shape in (setup.grid, setup.block))
+    title = f"{setup.entry.name}, grid {grid}, block {block}"
     table = Table(title=title, title_justify="left")
     table.add_column("run")
     table.add_column("verdict")
@@ -146,11 +155,8 @@ def verdict_table(setup: Setup, outcomes: Sequence[Outcome]) -> Table:
     for outcome in outcomes:
         fault = outcome.fault
         results = "; ".join(outcome.differs) or ("none" if fault else "equal")
-        bad = outcome.races or outcome.differs
-        verdict = fault.kind if fault else "wrong" if bad else "ok"
-        if verdict == "ok" and outcome.warnings:
-            verdict = "warnings"
-        color = {"ok": "green", "warnings": "yellow"}.get(verdict, "red")
+        verdict = outcome.verdict
+        color = {"ok": "green", "warning": "yellow"}.get(verdict, "red")
         table.add_row(
             outcome.name, Text(verdict, style=color), f"{outcome.steps:,}",
             str(len(outcome.races)), str(len(outcome.warnings)), results,
@@ -162,7 +168,8 @@ def to_json(setup: Setup, outcomes: Sequence[Outcome]) -> str:
     """All runs as JSON."""
     runs = [
         {
-            "run": o.name, "steps": o.steps, "races": [str(r) for r in o.races],
+            "run": o.name, "verdict": o.verdict, "steps": o.steps,
+            "races": [str(r) for r in o.races],
             "warnings": [str(w) for w in o.warnings], "fault": describe_fault(o.fault),
             "differs": list(o.differs),
         }
