@@ -22,7 +22,7 @@ HERE := PYTHONPATH="$(CURDIR)/.typing$${PYTHONPATH:+:$$PYTHONPATH}"
 DOCTESTS := tilewright.ir
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev demo test check format bench gpu gpu-dry clean
+.PHONY: help setup setup-dev demo test check format bench ptx-corpus gpu gpu-dry clean
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(firstword $(MAKEFILE_LIST)) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -52,6 +52,11 @@ format: setup-dev  ## format the sources and fix what the linter can fix
 
 bench: setup  ## measure against the peers on this machine
 	$(HERE) $(RUN) benchmarks/run.py
+
+ptx-corpus:  ## compile tests/vm/corpus anew, in an environment of its own
+	@test -x .venv-corpus/bin/python || $(PYTHON) -m venv .venv-corpus
+	@.venv-corpus/bin/python -m pip install -q "triton==3.6.0" setuptools
+	.venv-corpus/bin/python tests/vm/corpus/make.py
 
 gpu:  ## run tests/gpu and the benchmarks on a GPU: offline, no .venv, with $(PYTHON)
 	$(HERE) $(PYTHON) benchmarks/gpu.py --results "$(RESULTS)"
