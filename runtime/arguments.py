@@ -8,6 +8,7 @@ signature order, as the frontend does: `q.codes` becomes the tensor `q_codes`.
 from __future__ import annotations
 
 import dataclasses
+import functools
 import inspect
 import typing
 from collections.abc import Callable, Mapping
@@ -79,8 +80,7 @@ def _hints(function: Callable[..., Any]) -> dict[str, Any]:
 
 
 def _kind(annotation: Any, name: str, function: Callable[..., Any]) -> str:
-    choices = typing.get_args(annotation) or (annotation,)
-    for choice in choices:
+    for choice in _choices(annotation):
         if choice is Tensor:
             return "tensor"
         if choice is Scalar:
@@ -130,12 +130,12 @@ def _flatten_one(name: str, kind: str, value: Any, bound: Bound) -> None:
     if kind == "static" or value is None:
         return
     if dataclasses.is_dataclass(value) and not is_tensor(value):
-        for field in dataclasses.fields(value):
-            held = getattr(value, field.name)
-            if is_tensor(held):
-                bound.tensors[f"{name}_{field.name}"] = held
-            elif dataclasses.is_dataclass(held):
-                _flatten_one(f"{name}_{field.name}", "dataclass", held, bound)
+        for field, kind in field_kinds(type(value)).items():
+            held, flat = getattr(value, field), f"{name}_{field}"
+            if is_tensor(held) or dataclasses.is_dataclass(held) or kind in ("tensor", "scalar"):
+                if flat in bound.values:
+                    raise LaunchError(f"{flat} and {name}.{field} have one name", "rename one")
+                _flatten_one(flat, kind or "tensor", held, bound)
         return
     if kind == "tensor":
         if not is_tensor(value):
@@ -168,15 +168,34 @@ def _spec(kind: str, value: Any, index: DType) -> Spec:
         return classify(value)
     if dataclasses.is_dataclass(value):
         return {
-            f.name: _spec("static", held, index) if not _is_nested(held) else _spec("", held, index)
-            for f in dataclasses.fields(value)
-            for held in (getattr(value, f.name),)
+            field: _spec(kind if kind or _is_nested(held) else "static", held, index)
+            for field, kind in field_kinds(type(value)).items()
+            for held in (getattr(value, field),)
         }
     return scalar_spec(value)
 
 
 def _is_nested(value: Any) -> bool:
     return is_tensor(value) or (dataclasses.is_dataclass(value) and not isinstance(value, DType))
+
+
+@functools.cache
+def field_kinds(kind: type) -> Mapping[str, str]:
+    """Field → "tensor", "scalar", "static" as a dataclass says; "" where the value decides."""
+    try:
+        hints = typing.get_type_hints(kind)
+    except NameError:  # annotations that only a type checker reads
+        hints = {}
+    names = {Tensor: "tensor", Scalar: "scalar", Static: "static"}
+    return {
+        field.name: next((names[c] for c in _choices(hints.get(field.name)) if c in names), "")
+        for field in dataclasses.fields(kind)
+    }
+
+
+def _choices(annotation: Any) -> tuple[Any, ...]:
+    """The alternatives of `X | None`."""
+    return typing.get_args(annotation) or (annotation,)
 
 
 def scalar_spec(value: bool | int | float) -> Spec:

@@ -5,12 +5,13 @@ A plan is for exact shapes and strides; a compilation for their classes only (`r
 
 from __future__ import annotations
 
+import dis
 from collections.abc import Callable, Mapping
-from types import ModuleType
+from types import CodeType, ModuleType
 from typing import Any
 
 from tilewright.frontend.language import InlineFunction
-from tilewright.runtime.arguments import scalar_spec
+from tilewright.runtime.arguments import field_kinds, scalar_spec
 from tilewright.runtime.tensors import byte_span, classify
 
 
@@ -35,8 +36,8 @@ def value_key(value: Any, kind: str | None) -> Any:
     if kind == "scalar" and type(value) is float:
         return float
     if kind == "dataclass" and hasattr(value, "__dataclass_fields__"):
-        held = (getattr(value, name) for name in value.__dataclass_fields__)
-        return (type(value), *(value_key(v, "dataclass") for v in held))
+        fields = field_kinds(type(value)).items()
+        return (type(value), *(value_key(getattr(value, f), k or "dataclass") for f, k in fields))
     return static_key(value)
 
 
@@ -57,8 +58,8 @@ def class_key(value: Any, kind: str | None) -> Any:
         spec = scalar_spec(value)
         return (type(spec), spec)
     if kind == "dataclass" and hasattr(value, "__dataclass_fields__"):
-        held = (getattr(value, name) for name in value.__dataclass_fields__)
-        return (type(value), *(class_key(v, "dataclass") for v in held))
+        fields = field_kinds(type(value)).items()
+        return (type(value), *(class_key(getattr(value, f), k or "dataclass") for f, k in fields))
     return static_key(value)
 
 
@@ -76,7 +77,7 @@ def watch_globals(function: Callable[..., Any]) -> tuple[tuple[dict[str, Any], s
         one = waiting.pop()
         seen.add(one)
         space = one.__globals__
-        for name in one.__code__.co_names:
+        for name in _global_names(one.__code__):
             value = space.get(name)
             inner = getattr(value, "function", None) if isinstance(value, InlineFunction) else None
             if inner is not None and inner not in seen:
@@ -84,3 +85,10 @@ def watch_globals(function: Callable[..., Any]) -> tuple[tuple[dict[str, Any], s
             if name in space and not isinstance(value, ModuleType):
                 found.append((space, name, value))
     return tuple(found)
+
+
+def _global_names(code: CodeType) -> set[str]:
+    """The globals that `code` and the functions inside it read; attributes are none."""
+    names = {i.argval for i in dis.get_instructions(code) if i.opname == "LOAD_GLOBAL"}
+    inner = (held for held in code.co_consts if isinstance(held, CodeType))
+    return names.union(*map(_global_names, inner))

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
 import warnings
 from collections.abc import Mapping
 from typing import Any
 
+from tilewright.runtime.arguments import field_kinds
 from tilewright.runtime.bindings import torch
 from tilewright.runtime.compile import Compiled, check_way
 from tilewright.runtime.errors import LaunchError, ResourceError
@@ -29,6 +31,11 @@ def choose_way(tensors: Mapping[str, Any], target: str | None) -> str:
 def check_statics(name: str, values: Mapping[str, Any]) -> None:
     """Raise LaunchError for an argument that cannot be compiled in."""
     for label, value in values.items():
+        if dataclasses.is_dataclass(value) and not isinstance(value, type):
+            check_statics(
+                name, {f"{label}.{f}": getattr(value, f) for f in field_kinds(type(value))}
+            )
+            continue
         try:
             hash(value)
         except TypeError:
