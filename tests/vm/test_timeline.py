@@ -1,7 +1,8 @@
-"""The timeline: spans in virtual steps, waits and stages counted, the chart as SVG and as a page."""
+"""The timeline: spans in virtual steps, waits, stages, the chart as SVG and as a page."""
 
 from __future__ import annotations
 
+import itertools
 import json
 import re
 import shutil
@@ -63,7 +64,7 @@ def check_warps_do_one_thing_at_a_time(timeline: Timeline) -> None:
         assert all(span.start < span.end for span in spans)
         if track.startswith("warp"):
             assert spans[0].start == 0
-            for before, after in zip(spans[:-1], spans[1:], strict=True):
+            for before, after in itertools.pairwise(spans):
                 assert before.end == after.start, (track, before, after)
 
 
@@ -263,7 +264,7 @@ def check_inside(svg: str) -> ElementTree.Element:
     assert bars
     for bar in bars:
         x, y, w, h = (float(bar.attrib[name]) for name in ("x", "y", "width", "height"))
-        assert 0 <= x and x + w <= width and 0 <= y and y + h <= height and w > 0 and h > 0
+        assert x >= 0 and x + w <= width and y >= 0 and y + h <= height and w > 0 and h > 0
     return root
 
 
@@ -340,11 +341,13 @@ found.cut = [...document.querySelectorAll('svg text')].filter(text =>
   (box(text).left < axis - 20 && text.getAttribute('x') === '16' && box(text).top > chart.top + 100
    && text.getAttribute('font-weight') === null && box(text).right > axis)
 ).map(text => text.textContent);
-const entries = [...document.querySelectorAll('.entry, .dim')].filter(e => box(e).top < chart.top + 90);
+const head = e => box(e).top < chart.top + 90;
+const entries = [...document.querySelectorAll('.entry, .dim')].filter(head);
 found.overlaps = entries.flatMap((a, i) => entries.slice(i + 1).filter(b =>
   box(a).right > box(b).left && box(b).right > box(a).left && box(a).bottom > box(b).top + 2
   && box(b).bottom > box(a).top + 2).map(b => a.textContent + '/' + b.textContent));
-const wide = bars.filter(bar => !bar.closest('.entry')).sort((a, b) => box(b).width - box(a).width)[0];
+const inside = bars.filter(bar => !bar.closest('.entry'));
+const wide = inside.sort((a, b) => box(b).width - box(a).width)[0];
 const x = (box(wide).left + box(wide).right) / 2, y = (box(wide).top + box(wide).bottom) / 2;
 found.onTop = document.elementFromPoint(x, y) === wide;
 wide.dispatchEvent(new PointerEvent('pointermove', {clientX: x, clientY: y, bubbles: true}));
@@ -352,7 +355,7 @@ found.tip = document.getElementById('tip').textContent;
 found.shown = getComputedStyle(document.getElementById('tip')).display;
 const entry = document.querySelector('.entry');
 entry.dispatchEvent(new MouseEvent('click', {bubbles: true}));
-found.hidden = bars.filter(bar => !bar.closest('.entry') && !box(bar).width).length;
+found.hidden = inside.filter(bar => !box(bar).width).length;
 document.body.dataset.found = JSON.stringify(found);
 </script></body>"""
 

@@ -33,6 +33,10 @@ class Operation:
         """Whether lanes of the operation are all of it."""
         return lanes is None or len(lanes) == self.lanes
 
+    def is_plain(self, lanes: Array | None) -> bool:
+        """Whether lanes are all of it, and it completes on no mbarrier."""
+        return self.place < 0 and self.is_all(lanes)
+
     def put(self, before: Any, values: Any, lanes: Array | None) -> Any:
         """A column with new values for the warps of some lanes."""
         if self.is_all(lanes):

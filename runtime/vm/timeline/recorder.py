@@ -64,8 +64,11 @@ class Recorder:
         self.group: Array = np.zeros(count, np.int64)  # of cp.async copies, by warp
         self.here: Any = slice(0, 0)  # the warps that execute, and
         self.lanes = 0  # the lanes of whole warps
+        self.pending = 0  # instructions of theirs that the clock does not hold yet
         self.end, self.pc = 0, 0  # the end of their run, the instruction in it
-        self.waiting: Array = self.clock  # when the present wait began
+        self.waiting, self.waiting_pc = self.clock, -1  # when the present wait ends, and where
+        self.known_group: tuple[Any, Array] = (None, self.group)  # of some warps, until they commit
+        self.sizes: dict[tuple[int, int], Array] = {}
         self.moment: int | None = None  # when a poller drives the work of others
         self.runs: list[tuple[int, int, Any]] = []
         self.waits: list[Waited] = []
@@ -80,15 +83,23 @@ class Recorder:
     def enter(self, cohort: Cohort, run: Run) -> None:
         """A cohort executes a run of code."""
         here, size = cohort.places, run.size
-        self.here, self.lanes = here, cohort.warps * 32
+        if here is not self.here:
+            self.settle()
+            self.here, self.lanes = here, cohort.warps * 32
+        self.pending += size
         self.end = self.pc = run.start + size
-        self.clock[here] += size
         if len(self.runs) < MOST_RUNS:
             self.runs.append((run.start, size, here))
 
+    def settle(self) -> None:
+        """Brings the clock up to date."""
+        if self.pending:
+            self.clock[self.here] += self.pending
+            self.pending = 0
+
     def stop_at(self, pc: int) -> None:
         """The run ended before `pc`, where lanes are missing."""
-        self.clock[self.here] -= self.end - pc
+        self.pending -= self.end - pc
         if len(self.runs) < MOST_RUNS:
             start, _, here = self.runs[-1]
             self.runs[-1] = start, pc - start, here
@@ -109,15 +120,23 @@ class Recorder:
 
     def now(self, warps: Any) -> Any:
         """The step at which the present instruction begins on warps that execute it."""
-        return self.clock[warps] - (self.end - self.pc)
+        return self.clock[warps] + (self.pending + self.pc - self.end)
 
     def now_of(self, operation: Operation) -> Any:
         """The present step of the warps of an operation, whether they execute or not."""
         if operation.warps is self.here:
             return self.now(self.here)
+        if isinstance(operation.warps, int):
+            warp = operation.warps
+            return self.now(warp) if self.executes(warp) else self.clock[warp]
         late = np.zeros(len(self.everybody), np.int64)
-        late[self.here] = self.end - self.pc
-        return (self.clock - late)[operation.warps]
+        late[self.here] = self.pending + self.pc - self.end
+        return (self.clock + late)[operation.warps]
+
+    def executes(self, warp: int) -> bool:
+        """Whether a warp executes the present instruction."""
+        here = self.here
+        return here.start <= warp < here.stop if isinstance(here, slice) else warp in here
 
     def warps_of(self, lanes: Array) -> Any:
         """The warps of some of the lanes that execute."""
@@ -138,11 +157,15 @@ class Recorder:
     def issue_copy(self, lanes: Array, size: int) -> Operation:
         """cp.async by some lanes."""
         warps = self.warps_of(lanes)
-        if warps is self.here:
-            bytes_ = np.full(self.lanes // 32, 32 * size)
-        else:
+        if warps is not self.here:
             bytes_ = np.bincount(lanes >> 5)[warps] * size
-        return self.issue(CP_ASYNC, warps, self.group[warps].copy(), bytes_, lanes=len(lanes))
+            return self.issue(CP_ASYNC, warps, self.group[warps], bytes_, lanes=len(lanes))
+        found = self.sizes.get((size, self.lanes))
+        if found is None:
+            found = self.sizes[size, self.lanes] = np.full(self.lanes // 32, 32 * size)
+        if self.known_group[0] is not warps:
+            self.known_group = warps, self.group[warps].copy()
+        return self.issue(CP_ASYNC, warps, self.known_group[1], found, lanes=self.lanes)
 
     def issue_bulk(
         self, lane: int, group: int, size: int, barriers: tuple[tuple[int, int], ...]
@@ -161,12 +184,17 @@ class Recorder:
 
     def complete(self, operation: Operation, lanes: Array | None = None) -> None:
         """The work acts (of the given lanes; None: all of it)."""
-        at = self.now_of(operation) if self.moment is None else self.moment
-        if operation.place < 0 and operation.warps is self.here and operation.is_all(lanes):
-            operation.ended = at  # no earlier than one step after the issue: see `keep`
+        if operation.warps is self.here and operation.is_plain(lanes) and self.moment is None:
+            # No earlier than one step after the issue: see `keep`.
+            at_wait = self.pc == self.waiting_pc
+            operation.ended = self.waiting if at_wait else self.now(self.here)
             return
-        at = np.maximum(at, operation.issued + 1)
-        operation.ended = operation.put(operation.ended, at, lanes)
+        at = self.now_of(operation) if self.moment is None else self.moment
+        if isinstance(operation.warps, int):
+            operation.ended = at = max(int(at), operation.issued + 1)
+        else:
+            at = np.maximum(at, operation.issued + 1)
+            operation.ended = operation.put(operation.ended, at, lanes)
         if operation.place >= 0:
             operation.group = self.phases.current(operation.place)
             self.phases.arrive(operation.place, int(np.max(at)))
@@ -182,6 +210,7 @@ class Recorder:
     def commit(self, lanes: Array | None) -> None:
         """cp.async.commit_group."""
         self.group[self.here if lanes is None else self.warps_of(lanes)] += 1
+        self.known_group = None, self.group
 
     def hand_over(self, lanes: Array, places: Array) -> None:
         """cp.async.mbarrier.arrive: the copies so far complete on mbarriers, not in a group."""
@@ -198,7 +227,7 @@ class Recorder:
     def wait(self, kind: Kind, warps: Any) -> None:
         """A wait that has what it waits for as soon as it asks."""
         since = self.now(warps)
-        self.waiting = since + 1
+        self.waiting, self.waiting_pc = since + 1, self.pc
         self.waits.append((kind, self.pc, len(self.runs), warps, since, self.waiting, -1))
 
     def wait_copies(self, lanes: Array | None) -> None:
@@ -222,6 +251,7 @@ class Recorder:
 
     def meet(self, pc: int) -> None:
         """All warps of the gang are at a barrier of their blocks."""
+        self.settle()
         since = self.clock - 1
         last = self.clock.reshape(-1, self.block_warps)
         last[:] = last.max(axis=1, keepdims=True)
@@ -230,6 +260,7 @@ class Recorder:
 
     def release(self, pc: int, lanes: Array, moment: int) -> None:
         """Lanes (a mask of the gang) wait at a barrier no longer than until `moment`."""
+        self.settle()
         warps = np.flatnonzero(lanes.reshape(-1, 32).any(axis=1))
         since = self.clock[warps] - 1
         until = np.maximum(since + 1, moment)
@@ -238,6 +269,7 @@ class Recorder:
 
     def latest(self, lanes: Array) -> int:
         """The last clock of some lanes (a mask of the gang)."""
+        self.settle()
         return int(self.clock[lanes.reshape(-1, 32).any(axis=1)].max(initial=0))
 
     # -- mbarriers ---------------------------------------------------------------------------
@@ -262,11 +294,12 @@ class Recorder:
         if self.asking or not answer:
             numbers = self.everybody[warps].tolist()
             both = list(zip(numbers, now.tolist(), strict=True))
-            since = np.array([self._since(warp, place, step) for warp, step in both])
+            begun = [self._since(warp, place, step) for warp, step in both]
             if not answer:
-                for (warp, step), begun in zip(both, since.tolist(), strict=True):
-                    self.asking[warp] = place, self.pc, begun, step
+                for (warp, step), first in zip(both, begun, strict=True):
+                    self.asking[warp] = place, self.pc, first, step
                 return
+            since = np.array(begun)
             for warp in numbers:
                 self.asking.pop(warp, None)
         until = since + 1
@@ -281,12 +314,15 @@ class Recorder:
 
     def _since(self, warp: int, place: int, now: int) -> int:
         """Since when a warp asks for an mbarrier at the present instruction."""
-        asked, pc, since, last = self.asking.get(warp, (-1, -1, 0, 0))
+        if warp not in self.asking:
+            return now
+        asked, pc, since, last = self.asking[warp]
         goes_on = asked == place and pc == self.pc and now - last <= SPIN_STEPS
         return since if goes_on else now
 
     def give_up(self) -> None:
         """The run ends with a fault: warps that still ask have waited up to their last poll."""
+        self.settle()
         for warp, (_, pc, since, last) in self.asking.items():
             if self.clock[warp] - last <= SPIN_STEPS:
                 until = np.array([max(int(self.clock.max()), since + 1)])

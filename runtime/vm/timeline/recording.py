@@ -13,6 +13,7 @@ import numpy as np
 
 from tilewright.runtime.vm.memory import Array
 from tilewright.runtime.vm.timeline.kinds import NUMBER
+from tilewright.runtime.vm.timeline.operations import Operation
 from tilewright.runtime.vm.timeline.recorder import MOST_RUNS, Recorder
 
 NEVER = -1
@@ -73,6 +74,7 @@ class Recording:
 def keep(recorder: Recorder) -> Recording:
     """The recording of a recorder whose gang has ended."""
     gang = recorder.gang
+    recorder.settle()
     sets, members = _number_sets([here for _, _, here in recorder.runs], recorder.everybody)
     return Recording(
         tuple(gang.block_index(block) for block in range(gang.count)),
@@ -114,17 +116,20 @@ class _Columns:
     """Turns entries for sets of warps into rows for single ones."""
 
     def __init__(self, recorder: Recorder, sets: list[Any]) -> None:
-        known = {id(here): np.atleast_1d(recorder.everybody[here]) for here in sets}
-        warps = [known[id(here)] for here in sets]
-        self.counts = [len(column) for column in warps]
+        known = {id(here): recorder.everybody[here] for here in sets if not isinstance(here, int)}
+        warps = [here if isinstance(here, int) else known[id(here)] for here in sets]
+        self.counts = [1 if isinstance(column, int) else len(column) for column in warps]
+        self.is_single = max(self.counts, default=1) == 1
         self.warps = self.join(warps)
 
     def repeat(self, values: list[int]) -> Array:
         """A column of what all warps of an entry have in common."""
-        return np.repeat(_column(values), self.counts)
+        return _column(values) if self.is_single else np.repeat(_column(values), self.counts)
 
     def join(self, values: list[Any]) -> Array:
         """A column of arrays; a number stands for all warps of its entry, None for never."""
+        if self.is_single:
+            return _column([NEVER if value is None else int(value) for value in values])
         pairs = zip(values, self.counts, strict=True)
         return np.concatenate([_column([]), *(_spread(value, count) for value, count in pairs)])
 
@@ -150,7 +155,15 @@ def _keep_waits(recorder: Recorder) -> Waits:
 
 
 def _keep_operations(recorder: Recorder) -> Operations:
-    work = recorder.operations
+    """Rows of operations of several warps, then those of single ones."""
+    single = [entry for entry in recorder.operations if isinstance(entry.warps, int)]
+    several = [entry for entry in recorder.operations if not isinstance(entry.warps, int)]
+    parts = [_rows(recorder, several), _rows(recorder, single)]
+    return Operations(*(np.concatenate(column) for column in zip(*parts, strict=True)))
+
+
+def _rows(recorder: Recorder, work: list[Operation]) -> tuple[Array, ...]:
+    """The columns of `Operations`."""
     columns = _Columns(recorder, [entry.warps for entry in work])
     place, warp = columns.repeat([entry.place for entry in work]), columns.warps
     group = columns.join([entry.group for entry in work])
@@ -158,7 +171,7 @@ def _keep_operations(recorder: Recorder) -> Operations:
     ended = columns.join([entry.ended for entry in work])
     covered = columns.join([entry.covered for entry in work])
     segment = max(recorder.gang.segment, 1)
-    return Operations(
+    return (
         columns.repeat([NUMBER[entry.kind.name] for entry in work]),
         columns.repeat([entry.pc for entry in work]),
         warp,
