@@ -154,3 +154,101 @@ BODY
 }
 """.replace("BODY", "\n".join(["  st.shared.v4.b32 [%at], {%v0, %v1, %v2, %v3};"] * 16))
 """Every lane stores 16 bytes to a place of its own, 16 times per turn."""
+
+_ACCUMULATORS = 64  # of each lane: 64 rows by 128 columns over the 128 lanes of a warpgroup
+WGMMA_SHARED = 3 * (128 + 128) * 64 * 2 + 128 * 128 * 4 + 1024
+WGMMA = """
+// c[m, n] = sum_k a[m, k] * b[n, k], bf16 in, f32 out: one load warp (TMA, mbarriers), two math
+// warpgroups (wgmma), blocks of 128 x 128 x 64, three stages, a TMA store.
+typedef unsigned int u32;
+typedef unsigned long long u64;
+#define STAGES 3
+#define A_BYTES (128 * 64 * 2)
+#define STAGE_BYTES (2 * A_BYTES)
+struct alignas(64) Map { char bytes[128]; };
+__device__ __forceinline__ void wait(u32 bar, int parity) {
+  asm volatile("{ .reg .pred p; LOOP: mbarrier.try_wait.parity.shared::cta.b64 p, [%0], %1;"
+               " @p bra DONE; bra LOOP; DONE: }" ::"r"(bar), "r"(parity) : "memory");
+}
+__device__ __forceinline__ void load(u32 dst, const Map* map, int x, int y, u32 bar) {
+  asm volatile("cp.async.bulk.tensor.2d.shared::cluster.global.tile.mbarrier::complete_tx::bytes"
+               " [%0], [%1, {%2, %3}], [%4];" ::"r"(dst), "l"(map), "r"(x), "r"(y), "r"(bar)
+               : "memory");
+}
+__device__ __forceinline__ u64 describe(u32 address) {  // K-major, 128-byte swizzle
+  return (u64)(address >> 4 & 0x3FFF) | (u64)1 << 16 | (u64)64 << 32 | (u64)1 << 62;
+}
+extern "C" __global__ void __launch_bounds__(288)
+gemm(const __grid_constant__ Map ma, const __grid_constant__ Map mb,
+     const __grid_constant__ Map mc, int k) {
+  extern __shared__ __align__(1024) char shared[];
+  __shared__ u64 bars[2 * STAGES];
+  u32 base = (u32)__cvta_generic_to_shared(shared), full = (u32)__cvta_generic_to_shared(bars);
+  u32 empty = full + 8 * STAGES;
+  int warp = threadIdx.x / 32, lane = threadIdx.x % 32, steps = k / 64;
+  int row0 = blockIdx.y * 128, col0 = blockIdx.x * 128;
+  if (threadIdx.x == 0) {
+    for (int s = 0; s < 2 * STAGES; s++)
+      asm volatile("mbarrier.init.shared::cta.b64 [%0], %1;"
+                   ::"r"(full + 8 * s), "r"(s < STAGES ? 1 : 2));
+    asm volatile("fence.proxy.async.shared::cta;" ::: "memory");
+  }
+  __syncthreads();
+  if (warp == 8) {
+    if (lane == 0)
+      for (int i = 0; i < steps; i++) {
+        int s = i % STAGES;
+        if (i >= STAGES) wait(empty + 8 * s, (i / STAGES - 1) & 1);
+        asm volatile("mbarrier.arrive.expect_tx.shared::cta.b64 _, [%0], %1;"
+                     ::"r"(full + 8 * s), "r"(STAGE_BYTES) : "memory");
+        load(base + s * STAGE_BYTES, &ma, i * 64, row0, full + 8 * s);
+        load(base + s * STAGE_BYTES + A_BYTES, &mb, i * 64, col0, full + 8 * s);
+      }
+    return;
+  }
+  int group = warp / 4;
+  float d[64] = {};
+  for (int i = 0; i < steps; i++) {
+    int s = i % STAGES;
+    wait(full + 8 * s, i / STAGES & 1);
+    asm volatile("wgmma.fence.sync.aligned;" ::: "memory");
+    u32 a = base + s * STAGE_BYTES + group * 64 * 128, b = base + s * STAGE_BYTES + A_BYTES;
+    for (int kk = 0; kk < 4; kk++)
+      asm volatile("wgmma.mma_async.sync.aligned.m64n128k16.f32.bf16.bf16 {REGISTERS},"
+                   " %64, %65, 1, 1, 1, 0, 0;"
+                   : OUTPUTS : "l"(describe(a + kk * 32)), "l"(describe(b + kk * 32)));
+    asm volatile("wgmma.commit_group.sync.aligned;" ::: "memory");
+    asm volatile("wgmma.wait_group.sync.aligned 0;" ::: "memory");
+    if (threadIdx.x % 128 == 0)
+      asm volatile("mbarrier.arrive.shared::cta.b64 _, [%0];" ::"r"(empty + 8 * s) : "memory");
+  }
+  u32 out = base + STAGES * STAGE_BYTES;
+  int row = group * 64 + warp % 4 * 16 + lane / 4;
+  for (int j = 0; j < 16; j++)
+    for (int e = 0; e < 4; e++) {
+      u32 at = out + ((row + (e >> 1) * 8) * 128 + j * 8 + lane % 4 * 2 + (e & 1)) * 4;
+      asm volatile("st.shared.f32 [%0], %1;" ::"r"(at), "f"(d[j * 4 + e]) : "memory");
+    }
+  asm volatile("fence.proxy.async.shared::cta;" ::: "memory");
+  asm volatile("bar.sync 1, 256;" ::: "memory");
+  if (threadIdx.x == 0) {
+    asm volatile("cp.async.bulk.tensor.2d.global.shared::cta.tile.bulk_group [%0, {%1, %2}], [%3];"
+                 ::"l"(&mc), "r"(col0), "r"(row0), "r"(out) : "memory");
+    asm volatile("cp.async.bulk.commit_group;");
+    asm volatile("cp.async.bulk.wait_group 0;" ::: "memory");
+  }
+}
+""".replace("REGISTERS", ",".join(f"%{i}" for i in range(_ACCUMULATORS))).replace(
+    "OUTPUTS", ", ".join(f'"+f"(d[{i}])' for i in range(_ACCUMULATORS))
+)
+"""A warp-specialized Hopper GEMM by hand; `WGMMA_SHARED` bytes of dynamic shared memory."""
+
+ROWS = """
+// Every block sums its own rows: work without any traffic between blocks.
+extern "C" __global__ void rows(const float *x, float *y, int length) {
+    const float *row = x + (blockIdx.x * 256 + threadIdx.x) * 4;
+    float sum = 0;
+    for (int i = 0; i < length; ++i) sum = fmaf(row[i & 3], 0.5f, sum + 1.0f);
+    y[blockIdx.x * 256 + threadIdx.x] = sum;
+}
+"""

@@ -86,9 +86,7 @@ def _remake(
     kind: str, message: str, place: Place | None, block: tuple[int, int, int] | None,
     warp: int | None, lanes: tuple[int, ...], address: int | None,
 ) -> Fault:  # fmt: skip
-    return Fault(
-        kind, message, place=place, block=block, warp=warp, lanes=lanes, address=address
-    )
+    return Fault(kind, message, place=place, block=block, warp=warp, lanes=lanes, address=address)
 
 
 def _ranges(lanes: tuple[int, ...]) -> str:

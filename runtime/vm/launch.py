@@ -7,6 +7,7 @@ copied back.
 
 from __future__ import annotations
 
+from contextlib import closing
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -108,17 +109,11 @@ def run(
     lanes, processes = GANG_LANES, read_processes()
     while True:
         launch = Launch(program, *shape, shared, seed, checks)
-        _check_shape(launch)
         launch.spins, launch.interleaves = _find_spins(program)
         lanes = max(lanes, SPIN_LANES) if launch.interleaves else lanes
-        ranges = split_ranges(launch, lanes)
-        if not launch.interleaves and may_split(program, ranges, processes):
-            prepare(launch)
-        place_variables(launch)
-        _check_shared(launch)
-        hosts = place_arguments(launch, list(args))
         try:
-            report = _execute(launch, ranges, processes)
+            with closing(launch.arena):
+                return _run_once(launch, list(args), lanes, processes)
         except Fault as fault:
             # Blocks may wait for blocks that had no place beside them: then more run together.
             total = int(np.prod(launch.grid)) * int(np.prod(launch.block))
@@ -129,9 +124,20 @@ def run(
             ):
                 raise
             lanes *= 4
-            continue
-        copy_back(launch, hosts)
-        return report
+
+
+def _run_once(launch: Launch, args: list[Any], lanes: int, processes: int | None) -> Report:
+    """Runs with gangs of so many lanes; without a fault, the results go back to the arguments."""
+    _check_shape(launch)
+    ranges = split_ranges(launch, lanes)
+    if not launch.interleaves and may_split(launch.program, ranges, processes):
+        prepare(launch)
+    place_variables(launch)
+    _check_shared(launch)
+    hosts = place_arguments(launch, args)
+    report = _execute(launch, ranges, processes)
+    copy_back(launch, hosts)
+    return report
 
 
 def _triple(value: tuple[int, ...] | int, name: str) -> tuple[int, int, int]:

@@ -97,6 +97,11 @@ class Arena:
         """Takes the bytes of another process."""
         self.space, self.file = Space(self.next + RED_ZONE, file), file
 
+    def close(self) -> None:
+        """Other processes no longer attach; the bytes stay."""
+        if self.file is not None:
+            self.file.close()
+
     def bytes_of(self, allocation: Allocation) -> Array:
         """The bytes of one allocation, writable in place."""
         start = allocation.address - GLOBAL

@@ -111,10 +111,14 @@ def test_a_seed_means_the_same_in_every_process(monkeypatch: pytest.MonkeyPatch)
     "add.u32 %v, %i, 1;\nst.global.u32 [%q], %v;",  # all blocks write to one place
     "setp.eq.u32 %c, %b, 0;\n@%c st.global.u32 [%q], %i;\nld.global.u32 %v, [%q];",
     "ld.global.u32 %v, [%q];\nsetp.eq.u32 %c, %i, 16383;\n@%c st.global.u32 [%q], %i;",
-    "mad.wide.u32 %s, %b, 2, %q; setp.eq.u32 %c, %t, 0;\n@%c st.global.u16 [%s], %b;\n"
-    "setp.eq.u32 %d, %b, 31;\n@%d ld.global.u32 %v, [%q];",
-    "ld.global.u32 %v, [%p];\nxor.b32 %i, %i, 16383; mad.wide.u32 %p, %i, 4, %q;\n"
-    "st.global.u32 [%p], %i;\nld.global.u32 %v, [%p];",
+    """mad.wide.u32 %s, %b, 2, %q; setp.eq.u32 %c, %t, 0;
+    @%c st.global.u16 [%s], %b;
+    setp.eq.u32 %d, %b, 31;
+    @%d ld.global.u32 %v, [%q];""",
+    """ld.global.u32 %v, [%p];
+    xor.b32 %i, %i, 16383; mad.wide.u32 %p, %i, 4, %q;
+    st.global.u32 [%p], %i;
+    ld.global.u32 %v, [%p];""",
 ])  # fmt: skip
 def test_races_between_blocks_of_different_processes(
     monkeypatch: pytest.MonkeyPatch, body: str
