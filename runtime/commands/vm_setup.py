@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 from tilewright.runtime import vm
-from tilewright.runtime.commands.vm_values import Made, make_values
+from tilewright.runtime.commands.vm_values import Made, assign, make_values
 from tilewright.runtime.errors import UsageError
 from tilewright.runtime.vm.parser import parse
 from tilewright.runtime.vm.records import Function, Module
@@ -92,6 +92,7 @@ def read_setup(
     if shared < 0 or seed < 0:
         name, value = ("--shared", shared) if shared < 0 else ("--seed", seed)
         raise UsageError(f"{name} {value} is negative", f"write {name} 0 or more")
+    assign(texts, function)  # what is missing is listed before other options are asked for
     required = "x".join(map(str, function.directives.get("reqntid", ())))
     shapes = [
         read_shape("--grid", grid, "4x2"),

@@ -221,9 +221,10 @@ WRONG = {
     "half a file": (["check", "half.ptx", "--no-run"], "the text ends early"),
     "which entry": (["run", "k.ptx"], "choose --entry saxpy, flip, shift"),
     "near name": (["run", "k.ptx", "--entry", "sapxy"], "choose --entry saxpy\n"),
-    "no grid": (["run", "k.ptx", "--entry", "saxpy"], "--grid is missing"),
-    "bad grid": (["run", "k.ptx", *SAXPY, "--grid", "0x3"], "--grid 0x3: one to three positive"),
-    "words": (["run", "k.ptx", *SAXPY, "--block", "many"], "write --block 128"),
+    "no grid": (["run", "k.ptx", "--entry", "shift", *args("f32:9:ones")], "--grid is missing"),
+    "nothing": (["run", "k.ptx", "--entry", "saxpy"], "got 0 --arg for 4 parameters"),
+    "bad grid": (["x3=1", "--grid", "0x3"], "--grid 0x3: one to three positive"),
+    "words": (["x3=1", "--block", "many"], "write --block 128"),
     "too few": (["run", "k.ptx", *SAXPY, *args("f32:8:ones")], "got 1 --arg for 4 parameters"),
     "listed": (["run", "k.ptx", *SAXPY], "3  saxpy_param_3  .u32 "),
     "pointer for int": (["x3=f32:8:ones"], "a pointer has 8 bytes, parameter saxpy_param_3 is"),
@@ -286,6 +287,23 @@ def test_tensor_maps_reach_a_hopper_kernel(tilewright, folder, compile_ptx):
     assert code == 0, out
     assert "128 bytes (a tensor map?)" in out
     assert "tensormap:f16:128x64:randn:box=64x64:swizzle=128" in out
+    rng = np.random.default_rng()
+    a, b = rng.integers(-8, 9, (200, 192)), rng.integers(-8, 9, (64, 192))
+    for name, values in (("a", a), ("b", b)):  # bf16, as its bits
+        bits = (values.astype(np.float32).view(np.uint32) >> 16).astype(np.uint16)
+        np.save(folder / f"{name}.npy", bits)
+    maps = (
+        "tensormap:a.npy:box=128x64:swizzle=128",
+        "tensormap:b.npy:box=64x64:swizzle=128",
+        "tensormap:f32:200x64:nan:box=128x64",
+    )
+    shared = 3 * (128 + 64) * 64 * 2 + 128 * 64 * 4 + 1024
+    code, out, _ = tilewright(
+        "run", "hopper.ptx", "--grid", "1x2", "--block", "288", "--shared", str(shared),
+        *args(*maps, "192"), "--save-arg", "2:c.npy",
+    )  # fmt: skip
+    assert code == 0, out
+    np.testing.assert_array_equal(np.load(folder / "c.npy"), a @ b.T)
 
 
 def test_commands_work_without_torch(folder):
