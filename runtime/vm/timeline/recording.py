@@ -129,9 +129,16 @@ class _Columns:
     def join(self, values: list[Any]) -> Array:
         """A column of arrays; a number stands for all warps of its entry, None for never."""
         if self.is_single:
-            return _column([NEVER if value is None else int(value) for value in values])
+            return _column([_single(value) for value in values])
         pairs = zip(values, self.counts, strict=True)
         return np.concatenate([_column([]), *(_spread(value, count) for value, count in pairs)])
+
+
+def _single(value: Any) -> int:
+    """The number, or the one element, of an entry for one warp."""
+    if value is None:
+        return NEVER
+    return int(value.item() if isinstance(value, np.ndarray) else value)
 
 
 def _spread(value: Any, count: int) -> Array:
