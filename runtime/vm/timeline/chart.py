@@ -190,7 +190,8 @@ def _draw_track(track: Track, scale: Scale, y: float, room: int) -> tuple[list[s
         return [label, bed, *draw_area(track.level, scale, y)], LEVEL_HEIGHT
     is_async = track.spans[0].kind in ASYNC_NAMES
     height = BAR_HEIGHT if is_async else WARP_HEIGHT
-    if len(track.spans) > room:
+    fine = (scale.right - scale.left) / (2 if is_async else 3)  # bars of about three pixels
+    if len(track.spans) > min(room, fine):
         columns = find_columns(track.spans, scale.first, scale.last, room)
         shapes = list(draw_columns(columns, scale, y, height))
     elif is_async:

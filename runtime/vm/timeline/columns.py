@@ -14,6 +14,7 @@ from tilewright.runtime.vm.timeline.kinds import KINDS, NUMBER
 from tilewright.runtime.vm.timeline.spans import Span
 
 PARTS = 16
+SPANS = 6  # in a column; with fewer, columns show where they are cut and not what goes on
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +28,7 @@ class Column:
 
 def find_columns(spans: Sequence[Span], first: int, last: int, room: int) -> list[Column]:
     """At most about `room` shapes for the spans between two steps."""
-    count = max(room // 2, 8)
+    count = max(min(room // 2, len(spans) // SPANS), 8)
     edges = np.linspace(first, last, count + 1)
     shares = np.zeros((len(KINDS), count))
     for number in {NUMBER[span.kind] for span in spans}:

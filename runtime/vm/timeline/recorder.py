@@ -189,7 +189,9 @@ class Recorder:
             at_wait = self.pc == self.waiting_pc
             operation.ended = self.waiting if at_wait else self.now(self.here)
             return
-        at = self.now_of(operation) if self.moment is None else self.moment
+        at = self.moment
+        if at is None:
+            at = self.now_of(operation) + (self.pc == self.waiting_pc)
         if isinstance(operation.warps, int):
             operation.ended = at = max(int(at), operation.issued + 1)
         else:
@@ -281,9 +283,9 @@ class Recorder:
             self.phases.arrive(place, moment)
 
     def begin_poll(self, place: int, lane: int) -> None:
-        """A lane asks for a phase; what acts now acts at the step at which it began to ask."""
+        """A lane asks for a phase; what acts now has acted when it began to ask."""
         warp = lane >> 5
-        self.moment = self._since(warp, place, int(self.now(warp)))
+        self.moment = self._since(warp, place, int(self.now(warp))) + 1
 
     def end_poll(self, place: int, lanes: Array, answer: bool) -> None:
         """The answer to the lanes that asked."""
