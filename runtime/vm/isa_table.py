@@ -1,7 +1,8 @@
 """Every instruction form that the virtual machine runs, as text (see `isa.py` for how it reads).
 
 A line is one form: the opcode, its modifiers, then after a colon the types, position by position.
-`a/b` is a choice that must be made, `a!` must be there, anything else may be; `*` stands for any text.
+`a/b` is a choice that must be made, `a!` must be there, anything else may be; `*` stands for any
+text.
 Of what PTX has up to ISA 9.0 and sm_90a, `MISSING` lists what this leaves out, and why.
 """
 

@@ -8,6 +8,7 @@ bits.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from fractions import Fraction
 from typing import Any
 
@@ -78,6 +79,35 @@ def directed(s: Array, e: Array, mode: str) -> Array:
 
 
 _MOST, _LEAST = 2.0**450, 2.0**-900
+
+
+def error_signs(
+    error: Array, near: Array, inputs: tuple[Array, ...], residual: Callable[..., Fraction]
+) -> Array:
+    """The error of nearest float64 results, with its sign (all that `directed` looks at) taken from
+    rationals where the floating-point one may have left float64's range.
+
+    `residual(near, *inputs)` has the sign of the exact result minus `near`.
+    """
+    finite = np.logical_and.reduce([np.isfinite(x) for x in inputs])
+    risky = near == 0
+    for x in (near, *inputs):
+        size = np.absolute(x)
+        risky |= (size > _MOST) | ((size < 1 / _MOST) & (x != 0))
+    found = np.where(np.isfinite(error) & finite, error, 0.0)
+    for lane in np.flatnonzero(risky & finite):
+        result = float(near[lane])
+        if np.isfinite(result):
+            rest = residual(Fraction(result), *(Fraction(float(x[lane])) for x in inputs))
+            found[lane] = (rest > 0) - (rest < 0)
+        else:
+            found[lane] = -np.sign(result)
+    return found
+
+
+def negate_zeros(result: Array, zero: Array, a: Array, b: Array) -> Array:
+    """A sum a + b rounded toward -inf: -0 where it is exactly `zero`, but for +0 + +0."""
+    return np.where(zero & (np.signbit(a) != np.signbit(b)), result.dtype.type(-0.0), result)
 
 
 def fma64(a: Array, b: Array, c: Array) -> Array:

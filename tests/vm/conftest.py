@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import numpy as np
 import pytest
 
 from tilewright.runtime import vm
+from tilewright.tests.vm.execution import execute_with
 
 collect_ignore = ["corpus"]  # its sources need Triton
 CORPUS = Path(__file__).with_name("corpus")
@@ -73,3 +75,15 @@ def _run_corpus(name: str, grid: Any, *args: Any, checks: str = "all", seed: int
 def run_corpus() -> Callable[..., vm.Report]:
     """Runs one of the programs that Triton compiled (`tests/vm/corpus`)."""
     return _run_corpus
+
+
+@pytest.fixture(scope="session")
+def run_ptx() -> Any:
+    """`vm.run`; tests/gpu has another fixture of this name, which runs on the GPU as well."""
+    return vm.run
+
+
+@pytest.fixture(scope="session")
+def execute(run_ptx: Any) -> Callable[..., np.ndarray]:
+    """One instruction on many values (see `execution.py`)."""
+    return partial(execute_with, run_ptx)

@@ -136,6 +136,8 @@ def _lop3(ins: Instruction, frame: Frame, out: list[Array]) -> Any:
     without = sum((table >> (2 * i) & 1) << i for i in range(4))
     with_c = sum((table >> (2 * i + 1) & 1) << i for i in range(4))
     change = without ^ with_c
+    if {"or", "and"} & set(ins.mods):
+        return _lop3_with_predicate(ins, frame, out, (a, b, c), table)
     x, y, target = frame.scratch(np.uint32, 0), frame.scratch(np.uint32, 1), out[0]
 
     def run() -> None:
@@ -148,6 +150,28 @@ def _lop3(ins: Instruction, frame: Frame, out: list[Array]) -> Any:
             _two_inputs(change, a, b, y)
             np.bitwise_and(y, c, y)
             np.bitwise_xor(x, y, target)
+
+    return run
+
+
+def _lop3_with_predicate(
+    ins: Instruction, frame: Frame, out: list[Array], sources: tuple[Array, ...], table: int
+) -> Any:
+    """lop3.BoolOp d|p, a, b, c, table, q: p = (d != 0) BoolOp q."""
+    combine = np.logical_or if "or" in ins.mods else np.logical_and
+    extra, inverted = frame.predicate(ins.operands[5])
+
+    def run() -> None:
+        value = np.zeros(frame.n, np.uint32)
+        for index in range(8):
+            if table >> index & 1:
+                term = np.full(frame.n, 0xFFFFFFFF, np.uint32)
+                for source, bit in zip(sources, (4, 2, 1), strict=True):
+                    term &= source if index & bit else ~source
+                value |= term
+        combined = combine(value != 0, ~extra if inverted else extra)
+        np.copyto(out[0], value)
+        np.copyto(out[1], combined)
 
     return run
 

@@ -81,16 +81,31 @@ def _setp(ins: Instruction, frame: Frame, out: list[Array]) -> Any:
 
 def _setp_pair(ins: Instruction, frame: Frame, out: list[Array]) -> Any:
     """setp.f16x2: one predicate for each half."""
+    combine = _bind_combination(ins, frame)
     kind = ins.mods[-1][:-2]
     compare = comparison(ins.mods[0], kind)
     halves = [frame.read(o, "b32").view(np.uint16) for o in ins.operands[1:3]]
 
     def run() -> None:
         a, b = (widen(h.view(DTYPES[kind]), kind) for h in halves)
+        results = []
         for part in range(min(2, len(out))):
-            compare(a[part::2], b[part::2], out[part])
+            found = np.empty(frame.n, np.bool_)
+            compare(a[part::2], b[part::2], found)
+            results.append(combine(found))
+        for row, result in zip(out, results, strict=False):
+            np.copyto(row, result)
 
     return run
+
+
+def _bind_combination(ins: Instruction, frame: Frame) -> Callable[[Array], Array]:
+    """What `.and`, `.or` or `.xor` with a fourth operand makes of a comparison's result."""
+    function = next((_COMBINE[m] for m in ins.mods if m in _COMBINE), None)
+    if function is None:
+        return lambda found: found
+    extra, inverted = frame.predicate(ins.operands[3])
+    return lambda found: np.asarray(function(found, ~extra if inverted else extra))
 
 
 def _set(ins: Instruction, frame: Frame, out: list[Array]) -> Any:
@@ -101,12 +116,13 @@ def _set(ins: Instruction, frame: Frame, out: list[Array]) -> Any:
         return _set_pair(ins, frame, out)
     compare = comparison(ins.mods[0], kind)
     read, found = _operands(ins, frame, kind), frame.scratch(np.bool_, "set")
+    combine = _bind_combination(ins, frame)
     ones: Any = {"f32": 0x3F800000, "f16": 0x3C00, "bf16": 0x3F80}.get(target_kind, -1)
     true = np.array(ones).astype(out[0].dtype)
 
     def run() -> None:
         compare(*read(), found)
-        np.copyto(out[0], np.where(found, true, out[0].dtype.type(0)))
+        np.copyto(out[0], np.where(combine(found), true, out[0].dtype.type(0)))
 
     return run
 
@@ -116,11 +132,14 @@ def _set_pair(ins: Instruction, frame: Frame, out: list[Array]) -> Any:
     compare = comparison(ins.mods[0], kind)
     halves = [frame.read(o, "b32").view(np.uint16) for o in ins.operands[1:3]]
     true = {"f16x2": 0x3C00, "bf16x2": 0x3F80}.get(ins.mods[-2], 0xFFFF)
+    combine = _bind_combination(ins, frame)
 
     def run() -> None:
         a, b = (widen(h.view(DTYPES[kind]), kind) for h in halves)
         found = np.empty(len(a), np.bool_)
         compare(a, b, found)
+        for part in range(2):
+            found[part::2] = combine(found[part::2])
         np.copyto(out[0].view(np.uint16), np.where(found, np.uint16(true), np.uint16(0)))
 
     return run
@@ -150,6 +169,8 @@ def _slct(ins: Instruction, frame: Frame, out: list[Array]) -> Any:
     a, b = (frame.read(o, kind) for o in ins.operands[1:3])
     c = frame.read(ins.operands[3], selector)
     target = out[0].view(a.dtype)
+    if "ftz" in ins.mods:
+        return lambda: np.copyto(target, np.where(flush(c) >= 0, a, b))
     return lambda: np.copyto(target, np.where(c >= 0, a, b))
 
 

@@ -23,6 +23,7 @@ from tilewright.runtime.vm.records import BITS, Instruction
 from tilewright.runtime.vm.rounding import directed, narrow, to_odd, two_sum
 
 _FLOATS = ("f16", "bf16", "f32", "f64")
+_LARGEST = {"f16": 65504.0, "bf16": (2 - 2.0**-7) * 2.0**127}
 _TO_INTEGER: dict[str, Any] = {"rni": np.rint, "rzi": np.trunc, "rmi": np.floor, "rpi": np.ceil}
 
 
@@ -171,6 +172,9 @@ def _store_float(ins: Instruction, out: Array, s: Array, e: Array, target: str, 
         value = np.where(np.isnan(value), value, np.maximum(value, value.dtype.type(0)))
     if "sat" in ins.mods:
         value = saturate(value)
+    if "satfinite" in ins.mods:
+        most = value.dtype.type(_LARGEST[target])
+        value = np.where(np.isinf(value), np.copysign(most, value), value)
     if target == "bf16":
         np.copyto(out, to_bf16(value))
     else:
@@ -188,10 +192,13 @@ def _rounded(s: Array, e: Array, target: str, mode: str) -> Array:
         return narrow(odd, mode)
     if target == "f16":
         return _half(odd, mode)
-    single = odd32(odd, np.zeros_like(odd)) if mode == "rn" else narrow(odd, "rz")
     if mode == "rn":
-        return widen(to_bf16(single), "bf16")
-    return widen(to_bf16(single, "rz"), "bf16")
+        return widen(to_bf16(odd32(odd, np.zeros_like(odd))), "bf16")
+    single = narrow(odd, mode)
+    below = widen(to_bf16(single, "rz"), "bf16")
+    inexact = np.isfinite(single) & (single != below)
+    away = inexact & ((single > 0) if mode == "rp" else (single < 0) if mode == "rm" else False)
+    return (below.view(np.uint32) + (away.astype(np.uint32) << np.uint32(16))).view(np.float32)
 
 
 def _half(odd: Array, mode: str) -> Array:
@@ -227,20 +234,18 @@ def _tf32(ins: Instruction, frame: Frame, out: list[Array]) -> Any:
     bits = frame.read(ins.operands[1], "b32")
     values = bits.view(np.float32)
     add = {"rna": 0x1000, "rz": 0}.get(ins.mods[0])
+    infinite, sign = np.uint32(0x7F800000), np.uint32(0x80000000)
+    largest = np.uint32(0x7F7FE000)
 
     def run() -> None:
         even = np.uint32(0xFFF) + (bits >> np.uint32(13) & np.uint32(1))
         rounded = bits + (even if add is None else np.uint32(add)) & np.uint32(0xFFFFE000)
+        rounded = np.where(np.isfinite(values), rounded, bits)
+        if "satfinite" in ins.mods:
+            rounded = np.where(rounded & ~sign == infinite, rounded & sign | largest, rounded)
         if "relu" in ins.mods:
             rounded = np.where(values < 0, np.uint32(0), rounded)
-        np.copyto(
-            out[0],
-            np.where(
-                np.isfinite(values),
-                rounded,
-                np.where(np.isnan(values), np.uint32(0x7FFFFFFF), bits),
-            ),
-        )
+        np.copyto(out[0], np.where(np.isnan(values), np.uint32(0x7FFFFFFF), rounded))
 
     return run
 
@@ -261,6 +266,7 @@ def _pair_of_halves(ins: Instruction, frame: Frame, out: list[Array], kind: str)
     both = np.empty((frame.n, 2), np.float32)
     flat = both.reshape(-1)
     mode, relu = _mode(ins), "relu" in ins.mods
+    infinite = np.uint16(0x7C00 if kind == "f16" else 0x7F80)
     narrowed, nan = np.empty(2 * frame.n, np.float16), np.empty(2 * frame.n, np.bool_)
 
     def run() -> None:
@@ -280,7 +286,11 @@ def _pair_of_halves(ins: Instruction, frame: Frame, out: list[Array], kind: str)
         if any_of(nan):
             halves[nan] = 0x7FFF
 
-    return run
+    def saturating() -> None:
+        run()
+        halves[(halves & np.uint16(0x7FFF)) == infinite] -= 1  # to the largest finite number
+
+    return saturating if "satfinite" in ins.mods else run
 
 
 def _to_fp8(ins: Instruction, frame: Frame, out: list[Array], target: str, source: str) -> Any:

@@ -8,6 +8,7 @@ a possible tie of a subnormal) can round twice; those are corrected with the exa
 from __future__ import annotations
 
 from collections.abc import Callable
+from fractions import Fraction
 from functools import partial
 from typing import Any
 
@@ -16,7 +17,16 @@ import numpy as np
 from tilewright.runtime.vm.frame import DTYPES, Frame
 from tilewright.runtime.vm.memory import Array, any_of
 from tilewright.runtime.vm.records import Instruction
-from tilewright.runtime.vm.rounding import directed, fma64, narrow, to_odd, two_product, two_sum
+from tilewright.runtime.vm.rounding import (
+    directed,
+    error_signs,
+    fma64,
+    narrow,
+    negate_zeros,
+    to_odd,
+    two_product,
+    two_sum,
+)
 
 Function = Callable[..., Array]
 _MODES = ("rz", "rm", "rp")
@@ -86,17 +96,27 @@ def _binary(ufunc: Any, ins: Instruction, frame: Frame, out: list[Array]) -> Any
     ]
 
     def function(a: Array, b: Array) -> Array:
-        if kind == "f64":
-            return _finite_or(ufunc(a, b), directed(*exact(a, b), mode))
         x, y = a.astype(np.float64), b.astype(np.float64)
-        plain = ufunc(x, y)
-        return narrow(np.where(np.isfinite(plain), to_odd(*exact(x, y)), plain), mode)
+        near, error = exact(x, y)
+        if kind == "f64":
+            found = directed(near, error_signs(error, near, (x, y), _RESIDUALS[ufunc]), mode)
+        else:
+            found = narrow(np.where(np.isfinite(near), to_odd(near, error), near), mode)
+        if ufunc is np.multiply or mode != "rm":
+            return found
+        return negate_zeros(found, near == 0, x, -y if ufunc is np.subtract else y)
 
     return _general(function, ins, frame, out, kind)
 
 
-def _finite_or(plain: Array, careful: Array) -> Array:
-    return np.where(np.isfinite(plain), careful, plain)
+_RESIDUALS: dict[Any, Callable[..., Fraction]] = {
+    np.add: lambda near, a, b: a + b - near,
+    np.subtract: lambda near, a, b: a - b - near,
+    np.multiply: lambda near, a, b: a * b - near,
+    np.divide: lambda near, a, b: (a - near * b) * (1 if b > 0 else -1 if b < 0 else 0),
+    np.reciprocal: lambda near, a: (1 - near * a) * (1 if a > 0 else -1 if a < 0 else 0),
+    np.sqrt: lambda near, a: a - near * near,
+}
 
 
 def _untie(total: Array, product: Array, c: Array) -> Array:
@@ -113,7 +133,8 @@ def _fma(ins: Instruction, frame: Frame, out: list[Array]) -> Any:
     def single(a: Array, b: Array, c: Array) -> Array:
         product = np.multiply(a, b, dtype=np.float64)
         total = product + c
-        return narrow(_untie(total, product, c.astype(np.float64)), mode)
+        found = narrow(_untie(total, product, c.astype(np.float64)), mode)
+        return negate_zeros(found, total == 0, product, c) if mode == "rm" else found
 
     def double(a: Array, b: Array, c: Array) -> Array:
         nearest = fma64(a, b, c)
@@ -122,7 +143,10 @@ def _fma(ins: Instruction, frame: Frame, out: list[Array]) -> Any:
         product, low = two_product(a, b)
         total, rest = two_sum(product, c)
         error = ((total - nearest) + rest) + low
-        return _finite_or(nearest, directed(nearest, error, mode))
+        signs = error_signs(error, nearest, (a, b, c), lambda near, x, y, z: x * y + z - near)
+        found = directed(nearest, signs, mode)
+        zero = (nearest == 0) & (signs == 0)
+        return negate_zeros(found, zero, product, c) if mode == "rm" else found
 
     return _general(double if kind == "f64" else single, ins, frame, out, kind)
 
@@ -205,7 +229,8 @@ def _correctly_rounded(ufunc: Any, ins: Instruction, frame: Frame, out: list[Arr
             error = ((top - product) - low) * np.sign(bottom)
         known = np.isfinite(near) & np.isfinite(error)
         if kind == "f64":
-            return np.where(known, directed(near, error, mode), near)
+            valid = tuple(np.where(np.isinf(near) & (x == 0), np.inf, x) for x in wide)
+            return directed(near, error_signs(error, near, valid, _RESIDUALS[ufunc]), mode)
         return narrow(np.where(known, to_odd(near, error), near), mode)
 
     return _general(function, ins, frame, out, kind)

@@ -60,9 +60,10 @@ def odd32(s: Array, e: Array) -> Array:
     near = wide.astype(np.float32)
     moves = np.flatnonzero((near != wide) & np.isfinite(near))
     if len(moves):
-        bits = near.view(np.int32)
+        exact, flat = wide.reshape(-1), near.reshape(-1)
+        bits = flat.view(np.int32)
         moves = moves[bits[moves] & 1 == 0]
-        outward = np.abs(wide[moves]) > np.abs(near[moves])
+        outward = np.abs(exact[moves]) > np.abs(flat[moves])
         bits[moves] += np.where(outward, 1, -1).astype(np.int32)
     return near
 
@@ -169,7 +170,7 @@ def _general(
 
 
 def _native(
-    ufunc: np.ufunc, ins: Instruction, frame: Frame, out: Array, full: str
+    ufunc: Callable[..., Array], ins: Instruction, frame: Frame, out: Array, full: str
 ) -> Callable[[], Array]:
     """NumPy's own f16, which also goes through float32."""
     kind = "b32" if full == "f16x2" else "b16"

@@ -167,12 +167,20 @@ def high_bits(a: Array, b: Array, kind: str) -> Array:
 
 
 def _high_product(ins: Instruction, frame: Frame, out: list[Array], addend: Array | None) -> Any:
-    kind = ins.mods[-1] if ins.mods[-1] != "sat" else ins.mods[-2]
+    kind = ins.mods[-1]
     a, b = (frame.read(o, kind) for o in ins.operands[1:3])
 
     def run() -> None:
         high = high_bits(a, b, kind).view(out[0].dtype)
         np.copyto(out[0], high if addend is None else high + addend)
+
+    def saturating() -> None:
+        assert addend is not None
+        total = high_bits(a, b, kind).astype(np.int64) + addend.view(np.int32)
+        np.copyto(out[0].view(np.int32), np.clip(total, -(1 << 31), (1 << 31) - 1), "unsafe")
+
+    if "sat" in ins.mods:
+        return saturating
 
     return run
 
@@ -215,6 +223,8 @@ def _mul24(ins: Instruction, frame: Frame, out: list[Array]) -> Any:
         )
         value = x * y >> shift
         total = value if c is None else value + c
+        if "sat" in ins.mods:
+            total = np.clip(total, -(1 << 31), (1 << 31) - 1)
         np.copyto(out[0].view(np.uint32), total & 0xFFFFFFFF, casting="unsafe")
 
     return run

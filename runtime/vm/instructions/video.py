@@ -1,8 +1,8 @@
 """The video instructions: arithmetic on bytes and half words selected out of registers.
 
 Scalar forms (`vadd`, …) take one part of each source, extend it, combine the parts, saturate, and
-then either combine with `c` once more (`.add`, `.min`, `.max`) or put the result into a part of `c`.
-SIMD forms (`vadd2`, `vadd4`, …) do that for two or four lanes of a register, whose parts the
+then either combine with `c` once more (`.add`, `.min`, `.max`) or put the result into a part of
+`c`. SIMD forms (`vadd2`, `vadd4`, …) do that for two or four lanes of a register, whose parts the
 selectors take out of the pair b:a.
 """
 
