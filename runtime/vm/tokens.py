@@ -47,6 +47,9 @@ def tokenize(text: str) -> list[Token]:
             line += 1
         elif kind == "skip":
             line += match.group().count("\n")
+        elif kind == "name" and text[match.start()] == ".":  # `.reg.b32`: two directives
+            parts = match.group().split(".")[1:]
+            tokens.extend(Token(f".{part}", kind, line) for part in parts)
         else:
             tokens.append(Token(match.group(), kind, line))
     tokens.append(Token("", "end", line))
