@@ -13,77 +13,11 @@ import ml_dtypes
 import numpy as np
 import pytest
 
-from tilewright.runtime import vm
+from tilewright.tests.vm.execution import Execute, N, bits_of, dtype_of, floats, integers, wrap
+from tilewright.tests.vm.references import FORMATS, Format
+from tilewright.tests.vm.references import rounded as rounded_nonzero
 
 pytestmark = pytest.mark.filterwarnings("ignore::RuntimeWarning")  # NaN and overflow are meant
-N = 1024
-REG = {1: "p", 16: "h", 32: "r", 64: "d"}
-_LETTER = {"u": "u", "s": "i", "b": "u", "f": "f"}
-
-
-def bits_of(kind: str) -> int:
-    return {"f16x2": 32, "bf16x2": 32, "bf16": 16, "tf32": 32}.get(kind) or int(kind[1:])
-
-
-def dtype_of(kind: str) -> Any:
-    if kind in ("f16x2", "bf16x2", "bf16", "tf32"):
-        return np.dtype(f"u{bits_of(kind) // 8}")
-    return np.dtype(f"{_LETTER[kind[0]]}{bits_of(kind) // 8}")
-
-
-def execute(body: str, sources: list[tuple[str, np.ndarray]], target: str) -> np.ndarray:
-    """Runs `body`, which computes %o from %a, %b, %c, for each element."""
-    n = len(sources[0][1])
-    lines = []
-    for index, (kind, _) in enumerate(sources):
-        bits = bits_of(kind)
-        lines.append(f".reg .b{bits} %{'abcd'[index]};")
-        lines.append(
-            f"ld.param.u64 %q, [p{index}]; mad.wide.u32 %q, %i, {bits // 8}, %q; "
-            f"ld.global.b{bits} %{'abcd'[index]}, [%q];"
-        )
-    out = bits_of(target)
-    params = ", ".join(f".param .u64 p{i}" for i in range(len(sources) + 1))
-    text = f"""
-.version 9.0
-.target sm_90a
-.address_size 64
-.visible .entry k({params}) {{
-  .reg .u64 %q; .reg .u32 %i, %t, %n; .reg .b{out} %o; .reg .pred %p, %p1, %p2;
-  .reg .b32 %x, %y, %z; .reg .b64 %w;
-  mov.u32 %t, %tid.x; mov.u32 %i, %ctaid.x; mov.u32 %n, %ntid.x; mad.lo.u32 %i, %i, %n, %t;
-  {chr(10).join(lines)}
-  {body}
-  ld.param.u64 %q, [p{len(sources)}]; mad.wide.u32 %q, %i, {out // 8}, %q;
-  st.global.b{out} [%q], %o;
-  ret;
-}}"""
-    result = np.zeros(n, dtype_of(target))
-    arrays = [
-        np.ascontiguousarray(values.view(f"u{bits_of(kind) // 8}")) for kind, values in sources
-    ]
-    block = 128
-    assert n % block == 0
-    vm.run(text, "k", n // block, block, [*arrays, result], checks="off")
-    return result
-
-
-def integers(kind: str, *, small: bool = False) -> np.ndarray:
-    rng = np.random.default_rng()
-    info = np.iinfo(dtype_of(kind))
-    edges = [info.min, info.min + 1, info.max, info.max - 1, 0, 1, 2, 31, 32, 33, 63, 64, 65, 7]
-    values = [e for e in edges if info.min <= e <= info.max]
-    if small:
-        return rng.integers(0, 70, N).astype(dtype_of(kind))
-    result = rng.integers(info.min, info.max, N, dtype=dtype_of(kind), endpoint=True)
-    result[: len(values) * 8] = rng.permutation(np.repeat(np.array(values, dtype_of(kind)), 8))
-    return rng.permutation(result)
-
-
-def wrap(value: int, kind: str) -> int:
-    bits = bits_of(kind)
-    value &= (1 << bits) - 1
-    return value - (1 << bits) if kind[0] == "s" and value >> (bits - 1) else value
 
 
 def trunc_div(a: int, b: int) -> int:
@@ -104,7 +38,7 @@ INTEGER = {
 
 @pytest.mark.parametrize("kind", ["u16", "s16", "u32", "s32", "u64", "s64"])
 @pytest.mark.parametrize("name", INTEGER)
-def test_integer_arithmetic(name: str, kind: str) -> None:
+def test_integer_arithmetic(execute: Execute, name: str, kind: str) -> None:
     a, b = integers(kind), integers(kind)
     got = execute(f"{name}.{kind} %o, %a, %b;", [(kind, a), (kind, b)], kind)
     want = [wrap(INTEGER[name](int(x), int(y), kind), kind) for x, y in zip(a, b, strict=True)]
@@ -115,7 +49,7 @@ def test_integer_arithmetic(name: str, kind: str) -> None:
 
 
 @pytest.mark.parametrize("kind", ["u32", "s32", "u16", "s16"])
-def test_wide_and_fused_products(kind: str) -> None:
+def test_wide_and_fused_products(execute: Execute, kind: str) -> None:
     wide = kind[0] + str(2 * bits_of(kind))
     a, b, c = integers(kind), integers(kind), integers(wide)
     got = execute(f"mad.wide.{kind} %o, %a, %b, %c;", [(kind, a), (kind, b), (wide, c)], wide)
@@ -123,7 +57,7 @@ def test_wide_and_fused_products(kind: str) -> None:
     np.testing.assert_array_equal(got, np.array(want, dtype_of(wide)))
 
 
-def test_carries_add_128_bits() -> None:
+def test_carries_add_128_bits(execute: Execute) -> None:
     a, b, c, d = (integers("u32") for _ in range(4))
     got = execute(
         "add.cc.u32 %x, %a, %b; addc.cc.u32 %y, %c, %d; addc.u32 %z, 0, 0;"
@@ -158,7 +92,7 @@ def shifted(name: str, a: int, by: int, kind: str) -> int:
 
 @pytest.mark.parametrize(("name", "kind"), [("shl", "b16"), ("shl", "b32"), ("shl", "b64"), *(
     ("shr", k) for k in ("u16", "s16", "u32", "s32", "u64", "s64"))])  # fmt: skip
-def test_shifts_clamp(name: str, kind: str) -> None:
+def test_shifts_clamp(execute: Execute, name: str, kind: str) -> None:
     a, by = integers(kind), integers("u32", small=True)
     by[:4] = 0xFFFFFFFF
     got = execute(f"{name}.{kind} %o, %a, %b;", [(kind, a), ("u32", by)], kind)
@@ -178,7 +112,7 @@ def bfe(a: int, pos: int, length: int, kind: str) -> int:
 
 
 @pytest.mark.parametrize("kind", ["u32", "s32", "u64", "s64"])
-def test_bit_fields(kind: str) -> None:
+def test_bit_fields(execute: Execute, kind: str) -> None:
     a, pos, length = integers(kind), integers("u32", small=True), integers("u32", small=True)
     got = execute(f"bfe.{kind} %o, %a, %b, %c;", [(kind, a), ("u32", pos), ("u32", length)], kind)
     want = [
@@ -207,7 +141,7 @@ def test_bit_fields(kind: str) -> None:
 @pytest.mark.parametrize(
     "table", [0x00, 0x1B, 0x80, 0x96, 0xE8, 0xEA, 0xF8, 0xFE, 0x6A, 0xA8, 0xC0, 0xCA]
 )
-def test_lop3_is_its_table(table: int) -> None:
+def test_lop3_is_its_table(execute: Execute, table: int) -> None:
     a, b, c = (integers("u32") for _ in range(3))
     got = execute(f"lop3.b32 %o, %a, %b, %c, {table};", [("u32", x) for x in (a, b, c)], "u32")
     want = np.zeros(N, np.uint32)
@@ -218,7 +152,7 @@ def test_lop3_is_its_table(table: int) -> None:
 
 
 @pytest.mark.parametrize("mode", ["", ".f4e", ".b4e", ".rc8", ".ecl", ".ecr", ".rc16"])
-def test_prmt(mode: str) -> None:
+def test_prmt(execute: Execute, mode: str) -> None:
     a, b, c = (integers("u32") for _ in range(3))
     table = {
         ".f4e": [(0, 1, 2, 3), (1, 2, 3, 4), (2, 3, 4, 5), (3, 4, 5, 6)],
@@ -246,7 +180,7 @@ def test_prmt(mode: str) -> None:
 
 
 @pytest.mark.parametrize(("side", "mode"), list(itertools.product("lr", ("wrap", "clamp"))))
-def test_funnel_shifts(side: str, mode: str) -> None:
+def test_funnel_shifts(execute: Execute, side: str, mode: str) -> None:
     a, b, c = integers("u32"), integers("u32"), integers("u32", small=True)
     got = execute(f"shf.{side}.{mode}.b32 %o, %a, %b, %c;", [("u32", x) for x in (a, b, c)], "u32")
     by = np.minimum(c, 32) if mode == "clamp" else c & 31
@@ -259,7 +193,7 @@ def test_funnel_shifts(side: str, mode: str) -> None:
 
 
 @pytest.mark.parametrize("kind", ["b32", "b64"])
-def test_counts(kind: str) -> None:
+def test_counts(execute: Execute, kind: str) -> None:
     a = integers(kind)
     a[:5] = 0
     bits = bits_of(kind)
@@ -281,7 +215,7 @@ def test_counts(kind: str) -> None:
     )
 
 
-def test_dot_products() -> None:
+def test_dot_products(execute: Execute) -> None:
     a, b, c = integers("u32"), integers("u32"), integers("s32")
     for ka, kb in itertools.product("us", "us"):
         got = execute(
@@ -298,22 +232,6 @@ def test_dot_products() -> None:
 # -- floating point ----------------------------------------------------------------------------
 
 
-def floats(kind: str) -> np.ndarray:
-    """Random bits, values near each other, subnormals, zeros, infinities, NaN."""
-    rng = np.random.default_rng()
-    bits = bits_of(kind)
-    raw = rng.integers(0, 1 << bits, N, dtype=f"u{bits // 8}" if bits < 64 else np.uint64)
-    dtype = {"f32": np.float32, "f64": np.float64, "f16": np.float16, "bf16": ml_dtypes.bfloat16}[
-        kind
-    ]
-    special = np.array([0.0, -0.0, np.inf, -np.inf, np.nan, 1.0, -1.0, 0.5, 3.0], dtype)
-    values = raw.view(dtype)
-    values[: 20 * len(special)] = np.tile(special, 20)
-    near = rng.standard_normal(N // 2).astype(dtype)
-    values[N // 2 :] = near
-    return rng.permutation(values)
-
-
 def exact(function: Callable[..., Fraction], *values: float) -> Fraction | None:
     return (
         function(*(Fraction(float(v)) for v in values))
@@ -322,33 +240,9 @@ def exact(function: Callable[..., Fraction], *values: float) -> Fraction | None:
     )
 
 
-def rounded(value: Fraction, mode: str, mantissa: int, least: int, limit: int) -> Fraction | float:
-    """A rational in a binary format with `mantissa` bits, lowest exponent `least`, overflow at 2**limit."""
-    if value == 0:
-        return Fraction(0)
-    magnitude = abs(value)
-    exponent = magnitude.numerator.bit_length() - magnitude.denominator.bit_length()
-    if Fraction(2) ** exponent > magnitude:
-        exponent -= 1
-    unit = Fraction(2) ** max(exponent - mantissa + 1, least)
-    down = magnitude // unit
-    rest = magnitude / unit - down
-    away = {"rn": rest > Fraction(1, 2) or (rest == Fraction(1, 2) and down % 2), "rz": False,
-            "rm": value < 0 and rest > 0, "rp": value > 0 and rest > 0}[mode]  # fmt: skip
-    result = (down + bool(away)) * unit
-    if result >= Fraction(2) ** limit:
-        largest = (2 - Fraction(2) ** (1 - mantissa)) * Fraction(2) ** (limit - 1)
-        inward = mode == "rz" or (mode == "rm" and value > 0) or (mode == "rp" and value < 0)
-        result = largest if inward else float("inf")
-    return -result if value < 0 else result
-
-
-FORMATS = {
-    "f32": (24, -149, 128),
-    "f64": (53, -1074, 1024),
-    "f16": (11, -24, 16),
-    "bf16": (8, -133, 128),
-}
+def rounded(value: Fraction, mode: str, form: Format) -> Fraction | float:
+    """Rounding that takes zeros too."""
+    return rounded_nonzero(value, mode, form) if value else Fraction(0)
 
 
 def compare(got: np.ndarray, wants: list[Any], sources: list[np.ndarray]) -> None:
@@ -367,7 +261,7 @@ def compare(got: np.ndarray, wants: list[Any], sources: list[np.ndarray]) -> Non
 
 @pytest.mark.parametrize("mode", ["rn", "rz", "rm", "rp"])
 @pytest.mark.parametrize("kind", ["f32", "f64"])
-def test_float_arithmetic_rounds_correctly(kind: str, mode: str) -> None:
+def test_float_arithmetic_rounds_correctly(execute: Execute, kind: str, mode: str) -> None:
     a, b, c = (floats(kind) for _ in range(3))
     c[::3] = (a[::3].astype("f8") * b[::3].astype("f8") * np.float64(-1)).astype(c.dtype)
     for name, sources, function in (
@@ -382,11 +276,11 @@ def test_float_arithmetic_rounds_correctly(kind: str, mode: str) -> None:
         got = execute(f"{name}.{mode}.{kind} %o, " + ", ".join("%" + "abc"[i] for i in range(len(sources))) + ";",
                       [(kind, s) for s in sources], kind)  # fmt: skip
         wants = [exact(function, *row) for row in zip(*sources, strict=True)]
-        wants = [None if w is None else rounded(w, mode, *FORMATS[kind]) for w in wants]
+        wants = [None if w is None else rounded(w, mode, FORMATS[kind]) for w in wants]
         compare(got, wants, sources)
 
 
-def test_fma_f32_on_exact_ties() -> None:
+def test_fma_f32_on_exact_ties(execute: Execute) -> None:
     """a·b + c that lies on a tie of f32 but for a term below float64's last bit."""
     rng = np.random.default_rng()
     a = (1 + rng.integers(0, 1 << 23, N) / 2**23).astype("f")
@@ -395,13 +289,13 @@ def test_fma_f32_on_exact_ties() -> None:
         rng.choice([-1, 1], N) * 2.0 ** rng.integers(20, 60, N) * (1 + rng.integers(0, 4, N) / 4)
     ).astype("f")
     got = execute("fma.rn.f32 %o, %a, %b, %c;", [("f32", x) for x in (a, b, c)], "f32")
-    wants = [rounded(Fraction(float(x)) * Fraction(float(y)) + Fraction(float(z)), "rn", *FORMATS["f32"])
+    wants = [rounded(Fraction(float(x)) * Fraction(float(y)) + Fraction(float(z)), "rn", FORMATS["f32"])
              for x, y, z in zip(a, b, c, strict=True)]  # fmt: skip
     compare(got, wants, [a, b, c])
 
 
 @pytest.mark.parametrize("kind", ["f16", "bf16"])
-def test_half_arithmetic_rounds_once(kind: str) -> None:
+def test_half_arithmetic_rounds_once(execute: Execute, kind: str) -> None:
     a, b, c = (floats(kind) for _ in range(3))
     for name, sources, function in (
         ("add.rn", [a, b], lambda x, y: x + y),
@@ -412,7 +306,7 @@ def test_half_arithmetic_rounds_once(kind: str) -> None:
         text = f"{name}.{kind} %o, " + ", ".join("%" + "abc"[i] for i in range(len(sources))) + ";"
         got = execute(text, [(kind, s) for s in sources], kind).view(a.dtype)
         wants = [exact(function, *(float(v) for v in row)) for row in zip(*sources, strict=True)]
-        wants = [None if w is None else rounded(w, "rn", *FORMATS[kind]) for w in wants]
+        wants = [None if w is None else rounded(w, "rn", FORMATS[kind]) for w in wants]
         compare(got, wants, sources)
         pairs = [np.stack([s, np.roll(s, 1)], axis=1).reshape(-1).view(np.uint32) for s in sources]
         packed = execute(
@@ -424,7 +318,7 @@ def test_half_arithmetic_rounds_once(kind: str) -> None:
 
 
 @pytest.mark.parametrize("kind", ["f32", "f64", "f16", "bf16"])
-def test_min_max_and_nan(kind: str) -> None:
+def test_min_max_and_nan(execute: Execute, kind: str) -> None:
     a, b = floats(kind), floats(kind)
     for name, choose in (("min", min), ("max", max)):
         for suffix in ("", ".NaN") if kind != "f64" else ("",):
@@ -449,7 +343,7 @@ def test_min_max_and_nan(kind: str) -> None:
                 )
 
 
-def test_ftz_and_sat() -> None:
+def test_ftz_and_sat(execute: Execute) -> None:
     a, b = floats("f32"), floats("f32")
     tiny = np.float32(2**-126)
 
@@ -469,7 +363,7 @@ def test_ftz_and_sat() -> None:
     ("rsqrt", lambda x: 1 / np.sqrt(x), 2**-22), ("sin", np.sin, 2**-20), ("cos", np.cos, 2**-20), ("tanh", np.tanh, 2**-10),
 ])  # fmt: skip
 def test_approximations_are_within_the_manuals_bounds(
-    name: str, function: Any, bound: float
+    execute: Execute, name: str, function: Any, bound: float
 ) -> None:
     a = np.random.default_rng().uniform(0.01, 3, N).astype("f")
     got = execute(f"{name}.approx.f32 %o, %a;", [("f32", a)], "f32")
@@ -481,7 +375,7 @@ def test_approximations_are_within_the_manuals_bounds(
 
 
 @pytest.mark.parametrize("kind", ["s16", "u32", "s64", "f32", "f64", "f16", "bf16"])
-def test_comparisons(kind: str) -> None:
+def test_comparisons(execute: Execute, kind: str) -> None:
     is_float = "f" in kind
     a, b = (floats(kind), floats(kind)) if is_float else (integers(kind), integers(kind))
     b[::4] = a[::4]
@@ -512,7 +406,7 @@ INTS = ["u8", "s8", "u16", "s16", "u32", "s32", "u64", "s64"]
 
 @pytest.mark.parametrize("source", INTS[2:])
 @pytest.mark.parametrize("target", INTS)
-def test_integer_conversions(source: str, target: str) -> None:
+def test_integer_conversions(execute: Execute, source: str, target: str) -> None:
     a = integers(source)
     info = np.iinfo(dtype_of(target))
     bits = max(bits_of(target), 16)
@@ -524,7 +418,7 @@ def test_integer_conversions(source: str, target: str) -> None:
 
 @pytest.mark.parametrize("source", ["f16", "bf16", "f32", "f64"])
 @pytest.mark.parametrize("target", ["s8", "u16", "s32", "u32", "s64", "u64"])
-def test_floats_to_integers_round_and_saturate(source: str, target: str) -> None:
+def test_floats_to_integers_round_and_saturate(execute: Execute, source: str, target: str) -> None:
     a = floats(source)
     a[::5] = (np.random.default_rng().standard_normal(len(a[::5])) * 100).astype(a.dtype)
     a[1::40] = a.dtype.type(2.5)
@@ -551,12 +445,12 @@ def test_floats_to_integers_round_and_saturate(source: str, target: str) -> None
 @pytest.mark.parametrize("mode", ["rn", "rz", "rm", "rp"])
 @pytest.mark.parametrize("source", ["s32", "u64", "s64"])
 @pytest.mark.parametrize("target", ["f32", "f64", "f16"])
-def test_integers_to_floats(source: str, target: str, mode: str) -> None:
+def test_integers_to_floats(execute: Execute, source: str, target: str, mode: str) -> None:
     a = integers(source)
     if target == "f16":
         a = (a % 50000).astype(a.dtype)
     got = execute(f"cvt.{mode}.{target}.{source} %o, %a;", [(source, a)], target)
-    compare(got.astype("f8"), [rounded(Fraction(int(x)), mode, *FORMATS[target]) for x in a], [a])
+    compare(got.astype("f8"), [rounded(Fraction(int(x)), mode, FORMATS[target]) for x in a], [a])
 
 
 NARROWING = [("f64", "f32"), ("f64", "f16"), ("f32", "f16"), ("f32", "bf16"), ("f64", "bf16")]
@@ -571,13 +465,13 @@ NARROWING = [("f64", "f32"), ("f64", "f16"), ("f32", "f16"), ("f32", "bf16"), ("
         if pair[1] != "bf16" or mode in ("rn", "rz")  # PTX has no others
     ],
 )
-def test_narrowing_floats(source: str, target: str, mode: str) -> None:
+def test_narrowing_floats(execute: Execute, source: str, target: str, mode: str) -> None:
     a = floats(source)
     a[::3] = a[::3].astype("f4").astype("f2").astype(a.dtype) * a.dtype.type(1 + 2**-11)
     got = execute(f"cvt.{mode}.{target}.{source} %o, %a;", [(source, a)], target)
     got = got.view(ml_dtypes.bfloat16) if target == "bf16" else got
     finite = [
-        rounded(Fraction(float(x)), mode, *FORMATS[target]) if np.isfinite(x) else None for x in a
+        rounded(Fraction(float(x)), mode, FORMATS[target]) if np.isfinite(x) else None for x in a
     ]
     compare(got.astype("f8"), finite, [a])
     assert np.isnan(got[np.isnan(a)].astype("f8")).all()
@@ -585,7 +479,9 @@ def test_narrowing_floats(source: str, target: str, mode: str) -> None:
 
 
 @pytest.mark.parametrize(("kind", "dtype"), [("f16", np.float16), ("bf16", ml_dtypes.bfloat16)])
-def test_packed_conversion_puts_the_first_source_high(kind: str, dtype: Any) -> None:
+def test_packed_conversion_puts_the_first_source_high(
+    execute: Execute, kind: str, dtype: Any
+) -> None:
     a, b = floats("f32"), floats("f32")
     with np.errstate(all="ignore"):
         high, low = a.astype(dtype), b.astype(dtype)
@@ -601,7 +497,7 @@ def test_packed_conversion_puts_the_first_source_high(kind: str, dtype: Any) -> 
 @pytest.mark.parametrize(
     ("kind", "dtype"), [("e4m3", ml_dtypes.float8_e4m3fn), ("e5m2", ml_dtypes.float8_e5m2)]
 )
-def test_fp8(kind: str, dtype: Any) -> None:
+def test_fp8(execute: Execute, kind: str, dtype: Any) -> None:
     a, b = (np.random.default_rng().standard_normal(N).astype("f") * 50 for _ in range(2))
     a[:4] = [1e9, -1e9, np.nan, np.inf]
     got = execute(f"cvt.rn.satfinite.{kind}x2.f32 %x, %a, %b; mov.b32 %o, %x;".replace("%x", "%h").replace(
@@ -625,7 +521,7 @@ def test_fp8(kind: str, dtype: Any) -> None:
 
 
 @pytest.mark.parametrize("mode", ["rna", "rn", "rz"])
-def test_tf32_keeps_ten_bits(mode: str) -> None:
+def test_tf32_keeps_ten_bits(execute: Execute, mode: str) -> None:
     a = np.random.default_rng().standard_normal(N).astype("f")
     got = execute(f"cvt.{mode}.tf32.f32 %o, %a;", [("f32", a)], "tf32").view("f")
     assert (got.view(np.uint32) & 0x1FFF == 0).all()
@@ -636,7 +532,7 @@ def test_tf32_keeps_ten_bits(mode: str) -> None:
 # -- warp-collective ---------------------------------------------------------------------------
 
 
-def test_shuffles_follow_the_manuals_pseudo_code() -> None:
+def test_shuffles_follow_the_manuals_pseudo_code(execute: Execute) -> None:
     rng = np.random.default_rng()
     for mode in ("up", "down", "bfly", "idx"):
         for segment in (0, 0x1000, 0x1800):
@@ -662,7 +558,7 @@ def test_shuffles_follow_the_manuals_pseudo_code() -> None:
                 assert int(got[index]) == want, (mode, lane, by)
 
 
-def test_votes_matches_and_reductions() -> None:
+def test_votes_matches_and_reductions(execute: Execute) -> None:
     a = np.random.default_rng().integers(0, 4, N).astype(np.uint32)
     rows = a.reshape(-1, 32)
     bit = np.uint32(1) << np.arange(32, dtype=np.uint32)
@@ -690,7 +586,7 @@ def test_votes_matches_and_reductions() -> None:
     np.testing.assert_array_equal(got, np.arange(N) % 32 == 0)
 
 
-def test_lanes_meet_at_shuffles_of_partial_masks() -> None:
+def test_lanes_meet_at_shuffles_of_partial_masks(execute: Execute) -> None:
     """Two halves of a warp shuffle on different paths, then the whole warp."""
     a = integers("u32")
     got = execute(

@@ -7,6 +7,8 @@ Each program was accepted by NVIDIA's assembler; it stores words to `o`, which t
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -150,10 +152,10 @@ def program(before: str, body: str, directives: str = "") -> str:
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_language(name: str) -> None:
+def test_language(run_ptx: Any, name: str) -> None:
     before, body, want = CASES[name]
     out = np.full(32, 0, np.int32)
-    vm.run(program(before, body), "k", 1, 3, [out], shared=64)
+    run_ptx(program(before, body), "k", 1, 3, [out], shared=64)
     assert out[: len(want)].tolist() == want
 
 

@@ -10,8 +10,6 @@ import ml_dtypes
 import numpy as np
 import pytest
 
-from tilewright.runtime import vm
-
 HEAD = ".version 9.0\n.target sm_90a\n.address_size 64\n"
 WARPS = 3
 Place = tuple[int, int]
@@ -125,7 +123,7 @@ def values(kind: str, shape: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray]:
 
 
 @pytest.mark.parametrize(("shape", "kind", "result"), FORMS)
-def test_mma_fragments(shape: str, kind: str, result: str) -> None:
+def test_mma_fragments(run_ptx: Any, shape: str, kind: str, result: str) -> None:
     m, rest = shape[1:].split("n")
     n, k = (int(x) for x in rest.split("k"))
     m = int(m)
@@ -164,17 +162,17 @@ def test_mma_fragments(shape: str, kind: str, result: str) -> None:
     {stores}
     ret; }}"""
     got = np.zeros((WARPS, counts[2], 32), f"u{wide // 8}")
-    report = vm.run(text, "k", 1, 32 * WARPS, [data, got])
+    report = run_ptx(text, "k", 1, 32 * WARPS, [data, got])
     product = (a[:, :, :, None] != b[:, None]).sum(axis=2) if kind == "b1" else a @ b
     want = pack((product + c).astype(c_dtype).view(f"u{c_bits // 8}"),
                 lambda s, b, lane, i: place_c(lane, i), shape, c_bits)  # fmt: skip
     np.testing.assert_array_equal(got, want.astype(got.dtype))
-    assert report.counters["mma_flops"] == {kind: 2 * m * n * k * WARPS}
+    assert report is None or report.counters["mma_flops"] == {kind: 2 * m * n * k * WARPS}
 
 
 @pytest.mark.parametrize("count", [1, 2, 4])
 @pytest.mark.parametrize("trans", ["", ".trans"])
-def test_ldmatrix_and_stmatrix(count: int, trans: str) -> None:
+def test_ldmatrix_and_stmatrix(run_ptx: Any, count: int, trans: str) -> None:
     """Matrix j's row r is at the address of lane 8j + r; lane l gets row l / 4, columns 2(l % 4) and the next."""
     rng = np.random.default_rng()
     x = rng.integers(0, 1 << 16, (count, 8, 8), dtype=np.uint16)
@@ -203,11 +201,11 @@ def test_ldmatrix_and_stmatrix(count: int, trans: str) -> None:
     memory = np.zeros((8 * count, 8), np.uint16)
     memory[order] = x.reshape(-1, 8)
     got, back = np.zeros((count, 32, 2), np.uint16), np.zeros((8 * count, 8), np.uint16)
-    report = vm.run(text, "k", 1, 32, [memory, got, order.astype(np.uint32), back])
+    report = run_ptx(text, "k", 1, 32, [memory, got, order.astype(np.uint32), back])
     for j in range(count):
         matrix = x[j].T if trans else x[j]
         for lane in range(32):
             want = matrix[lane // 4, 2 * (lane % 4) : 2 * (lane % 4) + 2]
             np.testing.assert_array_equal(got[j, lane], want)
     np.testing.assert_array_equal(back, memory)
-    assert report.races == []
+    assert report is None or report.races == []

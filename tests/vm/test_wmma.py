@@ -85,7 +85,7 @@ def program(
 
 
 @pytest.mark.parametrize("form", FORMS, ids=lambda f: f"{f[0]}-{f[1]}-{f[3]}")
-def test_wmma_multiplies_what_it_loads(form: Any) -> None:
+def test_wmma_multiplies_what_it_loads(run_ptx: Any, form: Any) -> None:
     shape, kind, _, result, _ = form
     m, rest = shape[1:].split("n")
     n, k = (int(x) for x in rest.split("k"))
@@ -104,7 +104,7 @@ def test_wmma_multiplies_what_it_loads(form: Any) -> None:
         )
         got = np.full_like(z, 77)
         text = program(form, layouts, (lda, ldb, ldc), ".global")
-        report = vm.run(text, "k", 1, 32, [x, y, z, got])
+        report = run_ptx(text, "k", 1, 32, [x, y, z, got])
         if kind == "b1":
             product = (a[:, :, None] != b[None]).sum(1)
         else:
@@ -112,6 +112,8 @@ def test_wmma_multiplies_what_it_loads(form: Any) -> None:
         want = (product + c) if layouts[2] == "row" else (product + c).T
         np.testing.assert_array_equal(got[:, : want.shape[1]], want.astype(got.dtype))
         assert (got[:, want.shape[1] :] == 77).all(), "the padding was written"
+        if report is None:  # a GPU has none
+            continue
         assert report.races == [] and report.warnings == []
         assert report.counters["mma_flops"] == {kind: 2 * m * n * k}
 
