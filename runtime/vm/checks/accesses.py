@@ -112,11 +112,18 @@ class AccessChecks:
 
         def check(space: str, offsets: Array, mask: Array | None) -> Any:
             active = offsets if mask is None else offsets[mask]
-            bounds.check(space, offsets, active, mask)
-            lanes = None if mask is None else np.flatnonzero(mask)
-            traffic.count(lines[space], active, lanes, size)
             if space == "local":
+                bounds.check(space, offsets, active, mask)
+                lines[space].bytes += size * len(active)
                 return None
+            lanes = None if mask is None else np.flatnonzero(mask)
+            key, base = traffic.look(space, active, lanes, size)
+            pattern = traffic.memory.get(key)
+            if pattern is None or not bounds.passes(space, pattern, base):
+                bounds.check(space, offsets, active, mask)
+                pattern = pattern or traffic.learn(key, active - base, lanes)
+                bounds.remember(pattern, base)
+            traffic.add(lines[space], pattern, base, size * len(active))
             who = everybody if mask is None else self._accessors(frame, mask)
             if order is not None:
                 order(space, active, who)

@@ -11,8 +11,11 @@ import numpy as np
 from tilewright.runtime.vm.memory import GLOBAL, SHARED_START, Array
 
 if TYPE_CHECKING:
+    from tilewright.runtime.vm.checks.traffic import Pattern
     from tilewright.runtime.vm.frame import Frame
     from tilewright.runtime.vm.records import Instruction
+
+_MOST_SEEN = 4096
 
 
 class Bounds:
@@ -25,6 +28,24 @@ class Bounds:
         self.shared_base = gang.shared_base[lanes]
         self.local_base = gang.local_base[lanes]
         self.single = gang.count == 1
+        self.seen: set[tuple[int, int]] = set()  # shared patterns and places found inside
+
+    def passes(self, space: str, pattern: Pattern, base: int) -> bool:
+        """Whether a known pattern of accesses is surely inside, without looking at each."""
+        if pattern.bits & (min(self.size, 16) - 1):
+            return False
+        low, high, gang = base + pattern.low, base + pattern.high, self.frame.gang
+        if space == "global":
+            found = gang.launch.arena.holds(low, high)
+            return found is not None and (self.kind == "read" or found.writable)
+        if self.single:
+            return low >= SHARED_START and high <= gang.shared_end
+        return (pattern.serial, base) in self.seen
+
+    def remember(self, pattern: Pattern, base: int) -> None:
+        """A pattern in the shared memory of several blocks was found inside."""
+        if not self.single and len(self.seen) < _MOST_SEEN:
+            self.seen.add((pattern.serial, base))
 
     def check(self, space: str, offsets: Array, active: Array, mask: Array | None) -> None:
         """Raises a fault for the first warp that breaks a rule; `active` are the masked offsets."""

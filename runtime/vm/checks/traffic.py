@@ -68,6 +68,24 @@ def count_wavefronts(offsets: Array, lanes: Array, size: int) -> tuple[int, int]
     return int(counts.max(axis=1).sum()), len(np.unique(phases))
 
 
+@dataclass(frozen=True, slots=True)
+class Pattern:
+    """What all steps have in common whose offsets, counted from a multiple of 128, are equal.
+
+    `low` and `high` bound the bytes, `bits` is the union of all offsets (which shows alignment),
+    `sectors` are the different 32-byte sectors of a global access.
+    """
+
+    serial: int
+    requests: int
+    moved: int
+    ideal: int
+    low: int
+    high: int
+    bits: int
+    sectors: Array
+
+
 class Footprint:
     """Which sectors of global memory were read and which written, once each."""
 
@@ -77,7 +95,10 @@ class Footprint:
     def mark(self, kind: str, offsets: Array) -> None:
         """Some accesses, each within one sector; an atomic one reads and writes."""
         sectors = offsets >> 5
-        most = int(np.maximum.reduce(sectors))
+        self.mark_sectors(kind, sectors, int(np.maximum.reduce(sectors)))
+
+    def mark_sectors(self, kind: str, sectors: Array, most: int) -> None:
+        """Sectors of some accesses, none above `most`."""
         for side in (False, True):
             if kind == "atomic" or side == (kind == "write"):
                 if most >= len(self.marks[side]):
@@ -101,13 +122,17 @@ class Footprint:
         return {"read_sectors": reads, "written_sectors": writes}
 
 
+Key = tuple[int, bool, int, bytes]
+
+
 class Traffic:
     """The lines of a launch."""
 
     def __init__(self) -> None:
         self.footprint = Footprint()
         self.lines: dict[tuple[int, str], Line] = {}
-        self.memory: dict[tuple[int, str, int, bytes], tuple[int, int, int]] = {}
+        self.memory: dict[Key, Pattern] = {}
+        self.serial = 0
         self.copied: dict[str, int] = {"plain": 0, "cp.async": 0, "bulk": 0}
 
     def line(self, line: int, space: str, kind: str) -> Line:
@@ -119,35 +144,51 @@ class Traffic:
 
     def count(self, record: Line, offsets: Array, lanes: Array | None, size: int) -> None:
         """Adds one step; `lanes` are the lanes of the offsets (None: 0, 1, 2, …)."""
-        record.bytes += size * len(offsets)
         if record.space == "local":
+            record.bytes += size * len(offsets)
             return
-        if record.space == "global":
-            self.footprint.mark(record.kind, offsets)
-        base = int(offsets[0]) & ~127
-        shape = b"" if lanes is None else lanes.tobytes()
-        key = (size, record.space, len(offsets), (offsets - base).tobytes() + shape)
-        known = self.memory.get(key)
-        if known is None:
-            known = self.memory[key] = self._measure(record.space, offsets - base, lanes, size)
-            if len(self.memory) > 20_000:
-                self.memory.clear()
-        requests, moved, ideal = known
-        record.requests += requests
-        if record.space == "global":
-            record.sectors += moved
-            record.ideal_sectors += ideal
-        else:
-            record.wavefronts += moved
-            record.ideal_wavefronts += ideal
+        key, base = self.look(record.space, offsets, lanes, size)
+        pattern = self.memory.get(key) or self.learn(key, offsets - base, lanes)
+        self.add(record, pattern, base, size * len(offsets))
 
-    def _measure(
-        self, space: str, offsets: Array, lanes: Array | None, size: int
-    ) -> tuple[int, int, int]:
+    def look(self, space: str, offsets: Array, lanes: Array | None, size: int) -> tuple[Key, int]:
+        """The key of a step's pattern in `memory`, and where the pattern begins."""
+        base = offsets.item(0) & ~127
+        raw = (offsets - base).tobytes()
+        if lanes is not None:
+            raw += lanes.tobytes()
+        return (size, space == "global", len(offsets), raw), base
+
+    def learn(self, key: Key, offsets: Array, lanes: Array | None) -> Pattern:
+        """A pattern that is new: its offsets must be inside of their space."""
+        size, is_global = key[0], key[1]
         if lanes is None:
             lanes = np.arange(len(offsets))
         warps = lanes // 32
-        requests = len(np.unique(warps))
-        if space == "global":
-            return requests, *count_sectors(offsets + (1 << 40), warps, size)
-        return requests, *count_wavefronts(offsets + (1 << 20), lanes, size)
+        if is_global:
+            moved, ideal = count_sectors(offsets + (1 << 40), warps, size)
+        else:
+            moved, ideal = count_wavefronts(offsets + (1 << 20), lanes, size)
+        self.serial += 1
+        if len(self.memory) > 20_000:
+            self.memory.clear()
+        found = self.memory[key] = Pattern(
+            self.serial, len(np.unique(warps)), moved, ideal,
+            int(offsets.min()), int(offsets.max()) + size, int(np.bitwise_or.reduce(offsets)),
+            np.unique(offsets >> 5),
+        )  # fmt: skip
+        return found
+
+    def add(self, record: Line, pattern: Pattern, base: int, size: int) -> None:
+        """Adds one step of a known pattern, `size` bytes in all."""
+        record.bytes += size
+        record.requests += pattern.requests
+        if record.space == "global":
+            record.sectors += pattern.moved
+            record.ideal_sectors += pattern.ideal
+            first = base >> 5
+            most = first + (pattern.high >> 5)
+            self.footprint.mark_sectors(record.kind, pattern.sectors + first, most)
+        else:
+            record.wavefronts += pattern.moved
+            record.ideal_wavefronts += pattern.ideal
