@@ -45,6 +45,7 @@ class BarrierState:
         self.arrived: Array = np.zeros(len(members), np.int64)
         self.truth: Array = np.zeros(len(members), np.bool_)
         self.waits: list[Waiting] = []
+        self.clock: Array | None = None  # what came with arrivals that do not wait
         self.moment = 0  # the virtual step of the last arrival
 
     def arrive(self, scheduler: Scheduler, lanes: Array, pc: int) -> None:
@@ -93,10 +94,12 @@ class BarrierState:
         waiting = np.zeros(len(self.members), np.bool_)
         for wait in self.waits:
             waiting |= wait.lanes
-        if scheduler.gang.checks is not None and self.key[0] == "cluster":
-            scheduler.gang.checks.cluster_barrier(participants)
-        elif scheduler.gang.checks is not None:
-            scheduler.gang.checks.barrier(participants, waiting)
+        checks = scheduler.gang.checks
+        if checks is not None and self.key[0] == "cluster":
+            scheduler.gang.cluster_clocks[self.key[1]] = self.clock
+            checks.barrier_pass(self.clock, waiting)
+        elif checks is not None:
+            checks.barrier(waiting, self.clock)
         recorder = scheduler.gang.recorder
         if recorder is not None:
             recorder.completed[self.key] = self.moment
@@ -168,7 +171,7 @@ def _with_shortcut(scheduler: Scheduler, frame: Frame, pc: int, slow: Terminate)
         if counts is not None and (counts != gang.block_lanes).any():
             return slow(cohort)
         if gang.checks is not None:
-            gang.checks.barrier(everybody, everybody)
+            gang.checks.barrier(everybody, None)
         if gang.recorder is not None:
             gang.recorder.meet(pc)
         scheduler.progress += 1
@@ -213,6 +216,8 @@ def _arrive(
         if waits:
             wait = Waiting(part, pc + 1, cohort.stack, cohort.turn, finish, cohort.spins)
             state.waits.append(wait)
+        elif gang.checks is not None:
+            state.clock = gang.checks.barrier_arrive(state.clock, part)
         touched.append(state)
     for state in touched:
         state.check(scheduler)
@@ -264,21 +269,31 @@ def _bind_cluster(scheduler: Scheduler, pc: int, what: str) -> Terminate:
     """`barrier.cluster.arrive` and `.wait`: the phases of a cluster, kept by lane."""
     gang = scheduler.gang
     cluster_of = gang.lane_block // gang.cluster_blocks
+    relaxed = "relaxed" in gang.program.instructions[pc].mods
 
     def arrive(cohort: Cohort) -> bool:
         for cluster in np.unique(cluster_of[cohort.lanes]):
             lanes = cohort.lanes & (cluster_of == cluster)
             state = _state(scheduler, ("cluster", int(cluster), 0), None, cluster_of == cluster)
-            if (state.arrived[lanes] > 0).any():
+            if (lanes & gang.cluster_arrived).any():
                 raise scheduler.fault(
                     "barrier", "second arrival at the cluster barrier without a wait", pc, lanes
                 )
             state.arrive(scheduler, lanes, pc)
-            np.logical_or(gang.cluster_pending, lanes, gang.cluster_pending)
+            if gang.checks is not None and not relaxed:
+                state.clock = gang.checks.barrier_arrive(state.clock, lanes)
+            for flags in (gang.cluster_pending, gang.cluster_arrived):
+                np.logical_or(flags, lanes, flags)
             state.check(scheduler)
         return _go_on(cohort, pc + 1)
 
     def wait(cohort: Cohort) -> bool:
+        early = cohort.lanes & ~gang.cluster_arrived
+        if early.any():
+            raise scheduler.fault(
+                "barrier", "a wait at the cluster barrier without an arrival", pc, early
+            )
+        np.logical_and(gang.cluster_arrived, ~cohort.lanes, gang.cluster_arrived)
         pending = cohort.lanes & gang.cluster_pending
         for cluster in np.unique(cluster_of[pending]):
             state = scheduler.barriers[("cluster", int(cluster), 0)]
@@ -286,7 +301,12 @@ def _bind_cluster(scheduler: Scheduler, pc: int, what: str) -> Terminate:
             state.waits.append(Waiting(lanes, pc + 1, cohort.stack, cohort.turn))
         if gang.recorder is not None:
             _pass_cluster(gang.recorder, pc, cohort.lanes & ~pending, cluster_of)
-        scheduler.add(cohort.lanes & ~pending, pc + 1, cohort.stack, cohort.turn)
+        past = cohort.lanes & ~pending
+        if gang.checks is not None:
+            for cluster in np.unique(cluster_of[past]).tolist():
+                clock = gang.cluster_clocks.get(cluster)
+                gang.checks.barrier_pass(clock, past & (cluster_of == cluster))
+        scheduler.add(past, pc + 1, cohort.stack, cohort.turn)
         return False
 
     return arrive if what == "arrive" else wait

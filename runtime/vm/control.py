@@ -205,6 +205,9 @@ def _bind_return(scheduler: Scheduler, frame: Frame, pc: int) -> Terminate:
     def terminate(cohort: Cohort) -> bool:
         if is_exit or not cohort.stack:
             scheduler.finish(cohort.lanes)
+            gang = scheduler.gang
+            if gang.is_cluster and gang.checks is not None:
+                gang.checks.lanes_exit(cohort.lanes, pc)
             return False
         *outer, (after, call) = cohort.stack
         groups = [o for o in program.instructions[call].operands if isinstance(o, Group)]

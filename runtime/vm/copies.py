@@ -46,7 +46,7 @@ class Copies:
     def __init__(self, gang: Gang) -> None:
         self.gang = gang
         self.pending: list[Copy] = []
-        self.arrivals: list[tuple[int, int, int]] = []  # lane, mbarrier, copies issued before
+        self.arrivals: list[tuple[int, int, int, int]] = []  # lane, mbarrier, copies, time
         self.issued = 0
         self.committed: Any = 0
         mode = gang.launch.checks
@@ -124,7 +124,9 @@ class Copies:
 
     def arrive_later(self, lane: int, place: int) -> None:
         """An arrival on an mbarrier once the lane's copies so far are complete."""
-        self.arrivals.append((lane, place, self.issued))
+        checks = self.gang.checks
+        time = checks.clocks.time if checks is not None else 0
+        self.arrivals.append((lane, place, self.issued, time))
         mode = self.gang.launch.checks
         if self.at_issue == 1.0 or (mode == "all" and self.gang.launch.rng.random() < 0.2):
             self.poll(place)
@@ -135,14 +137,17 @@ class Copies:
         if not due:
             return
         self.arrivals = [arrival for arrival in self.arrivals if arrival[1] != place]
-        lanes, limit = {lane for lane, _, _ in due}, max(serial for _, _, serial in due)
+        lanes, limit = {lane for lane, *_ in due}, max(serial for _, _, serial, _ in due)
         for copy in self.pending:
             if not copy.done and copy.serial <= limit and not lanes.isdisjoint(copy.lanes.tolist()):
                 self.finish(copy)
-        for lane, _, _ in due:
+        every = np.full(self.gang.n, place)
+        for part in self.gang.mbarriers.split_arrivals([lane for lane, *_ in due], every):
             if self.gang.checks is not None:
-                self.gang.checks.copies_arrive(lane, place)
-            self.gang.mbarriers.arrive(place, 1)
+                times = [(lane, time) for lane, _, _, time in due if lane in part]
+                self.gang.checks.copies_arrive(times, place)
+            for _ in part:
+                self.gang.mbarriers.arrive(place, 1)
 
     def _covered(self, copy: Copy, lanes: Array | None, allowed: int | None) -> Any:
         """Which lanes of a copy the wait covers: True (all), a mask, or None (none)."""

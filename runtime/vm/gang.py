@@ -46,6 +46,8 @@ class Gang:
         self.lane_block: Array = np.repeat(np.arange(count), self.block_lanes)
         self.alive: Array = np.zeros(self.n, np.bool_)
         self.cluster_pending: Array = np.zeros(self.n, np.bool_)
+        self.cluster_arrived: Array = np.zeros(self.n, np.bool_)  # … and not waited since
+        self.cluster_clocks: dict[int, Array | None] = {}  # what the last phase passed on
         self.exists: Array = np.tile(np.arange(self.block_lanes) < self.threads, count)
         self._specials: dict[str, Array] = {}
         self._constants: dict[tuple[str, bytes], Array] = {}
@@ -90,6 +92,7 @@ class Gang:
             file[:] = 0
         self.shared.data[:] = 0
         self.local.data[:] = 0
+        self.cluster_arrived[:] = False
         self.copies.reset()
         self.mbarriers.reset()
         self.transfers.reset()

@@ -8,11 +8,13 @@ have arrived; then the phase flips and the pending count starts anew.
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from tilewright.runtime.vm.checks.clocks import join
 from tilewright.runtime.vm.faults import Fault
 from tilewright.runtime.vm.memory import Array
 
@@ -34,10 +36,8 @@ class Order:
 
     arriving: Array | None = None
     completed: Array | None = None
-    fenced_arriving: Array | None = None
-    fenced_completed: Array | None = None
     slot: int = 0
-    initial: tuple[int, int, int] = (0, 0, 0)  # warp, time and program counter of the init
+    initial: tuple[int, int, int] = (0, 0, 0)  # lane, time and program counter of the init
 
 
 @dataclass
@@ -121,6 +121,16 @@ class Mbarriers:
         self._settle(place, phase, bytes_ + tx, pending - count, expected - (count if drop else 0))
         return phase
 
+    def split_arrivals(self, lanes: list[int], places: Array) -> list[list[int]]:
+        """Lanes that arrive together: all of them, or where that ends a phase too early for some,
+        one by one.
+        """
+        counts = Counter(int(places[lane]) for lane in lanes)
+        together = all(
+            place in self.valid and self.read(place)[2] >= count for place, count in counts.items()
+        )
+        return [lanes] if together else [[lane] for lane in lanes]
+
     def add_pending(self, place: int, count: int) -> None:
         """cp.async.mbarrier.arrive without .noinc: the arrival is one more than initialised."""
         phase, tx, pending, expected = self.read(place)
@@ -145,11 +155,8 @@ class Mbarriers:
         if self.gang.recorder is not None:
             self.gang.recorder.phases.flip(place)
         order = self.order(place)
-        for source, target in (("arriving", "completed"), ("fenced_arriving", "fenced_completed")):
-            clock, before = getattr(order, source), getattr(order, target)
-            if clock is not None:
-                setattr(order, target, clock if before is None else np.maximum(before, clock))
-                setattr(order, source, None)
+        if order.arriving is not None:
+            order.completed, order.arriving = join(order.completed, order.arriving), None
 
     def passed(self, place: int, parity: int) -> bool:
         """Whether the phase of a parity has completed."""

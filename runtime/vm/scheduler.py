@@ -69,8 +69,10 @@ class Scheduler:
         polled = gang.polled or gang.mbarriers.failed
         self.idle = self.idle + 1 if polled and now == self.seen else 0
         self.seen, gang.polled, gang.mbarriers.failed = now, False, False
-        if self.idle > IDLE_LIMIT * (len(self.ready) + 4) and not gang.transfers.pending:
-            self.report_hang(cohort)
+        if self.idle > IDLE_LIMIT * (len(self.ready) + 4):
+            if not gang.transfers.pending:
+                self.report_hang(cohort)
+            gang.transfers.finish_all()
 
     # -- cohorts -----------------------------------------------------------------------------
 

@@ -9,9 +9,9 @@ import numpy as np
 
 from tilewright.runtime.vm.checks.bounds import Bounds
 from tilewright.runtime.vm.checks.clocks import Clocks
-from tilewright.runtime.vm.checks.detector import Accessors, Detector
+from tilewright.runtime.vm.checks.detector import NARROW, WEAK, WIDE, Accessors, Detector
 from tilewright.runtime.vm.checks.ledger import Ledger
-from tilewright.runtime.vm.checks.ordering import STRONG, bind_order
+from tilewright.runtime.vm.checks.ordering import BLOCK, STRONG, Ordering, bind_order, scope_of
 from tilewright.runtime.vm.checks.products import bind_use, uses_of
 from tilewright.runtime.vm.checks.races import Access, Race
 from tilewright.runtime.vm.checks.registers import written
@@ -27,7 +27,9 @@ class AccessChecks:
     def __init__(self, gang: Any, ledger: Ledger) -> None:
         self.gang, self.ledger = gang, ledger
         self.detector = Detector(gang, ledger.log)
+        self.ordering = Ordering(gang, self.detector.clocks, ledger)
         self.flags: dict[str, Array] = {}  # by watched register: which lanes have written it
+        self.visits: dict[tuple[int, int], int] = {}  # arrivals from outside: block, lane → time
         self.lane_warp: Array = np.arange(gang.n) // 32
         self.lane_lane: Array = np.arange(gang.n) % 32
 
@@ -45,6 +47,8 @@ class AccessChecks:
         for flags in self.flags.values():
             flags[:] = False
         self.detector.start(ledger.next_agent, len(ledger.log.pcs))
+        self.ordering.start()
+        self.visits.clear()
         ledger.next_agent += clocks.agents
 
     # -- registers ---------------------------------------------------------------------------
@@ -104,11 +108,13 @@ class AccessChecks:
         """
         bounds = Bounds(ins, frame, kind, size)
         traffic, pc = self.ledger.traffic, self.gang.program.pc_of(ins)
-        strong = kind == "atomic" or bool(STRONG & set(ins.mods))
+        strong = WEAK
+        if kind == "atomic" or STRONG & set(ins.mods):
+            strong = NARROW if scope_of(ins) == BLOCK else WIDE
         everybody = self._accessors(frame, None)
         text = what or f"{kind} of {size} bytes"
         lines = {s: traffic.line(ins.line, s, kind) for s in ("global", "shared", "local")}
-        order = bind_order(ins, self.clocks, self.ledger, kind)
+        order = bind_order(ins, self.ordering, kind)
 
         def check(space: str, offsets: Array, mask: Array | None) -> Any:
             active = offsets if mask is None else offsets[mask]
@@ -133,7 +139,7 @@ class AccessChecks:
 
     def access(
         self, space: str, active: Array, who: Accessors, size: int, kind: str, pc: int, text: str,
-        strong: bool, agent: Any = 0, proxy: bool = False,
+        strong: int, agent: Any = 0, proxy: bool = False,
     ) -> Any:  # fmt: skip
         """One access of some lanes to shared or global memory, by one agent."""
         detector = self.detector
@@ -181,7 +187,7 @@ class AccessChecks:
         per = size // region.grain
         if per > 1:
             cells = cells[:, None] + np.arange(per)
-        if not region.writes[cells].all():
+        if region.writes is None or not region.writes[cells].all():
             self.ledger.notice(
                 "uninitialised",
                 "reads shared memory that nothing has written",

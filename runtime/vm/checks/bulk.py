@@ -2,13 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
 from tilewright.runtime.vm.checks.accesses import AccessChecks
-from tilewright.runtime.vm.checks.clocks import BULK, COPIES, KINDS, MATRIX, STORES
-from tilewright.runtime.vm.checks.detector import Accessors
+from tilewright.runtime.vm.checks.bounds import Bounds
+from tilewright.runtime.vm.checks.clocks import (
+    BULK,
+    COPIES,
+    KINDS,
+    MATRIX,
+    ORDER,
+    SHOWN,
+    STORES,
+    join,
+)
+from tilewright.runtime.vm.checks.detector import WEAK, WIDE, Accessors
 from tilewright.runtime.vm.checks.races import Access, Race
 from tilewright.runtime.vm.frame import Frame
 from tilewright.runtime.vm.memory import Array
@@ -23,17 +34,28 @@ class BulkChecks(AccessChecks):
         pc = self.gang.program.pc_of(ins)
         time = self.detector.tick(pc, "mbarrier.init")
         for lane, place in zip(lanes.tolist(), offsets.tolist(), strict=True):
-            self.gang.mbarriers.order(place).initial = (lane // 32, time, pc)
+            self.gang.mbarriers.order(place).initial = (lane, time, pc)
 
     def mbarrier_used(self, ins: Instruction, lanes: Array, places: Array) -> None:
         """An arrival or wait must be ordered behind the barrier's init."""
-        clocks = self.clocks
-        for user, place in _pairs(lanes, places):
-            warp, time, first = self.gang.mbarriers.order(place).initial
-            if user != warp and time > clocks.known[user, warp]:
-                missing = "a barrier between mbarrier.init and the first use"
-                self._init_race(ins, place, (warp * 32, user * 32), first, missing)
+        missing = "a barrier between mbarrier.init and the first use"
+        for place in np.unique(places).tolist() if len(places) > 1 else places.tolist():
+            owner, time, first = self.gang.mbarriers.order(place).initial
+            if time <= self.clocks.floor:
+                continue
+            users = lanes[places == place]
+            foreign = users[users != owner]
+            unaware = foreign[~self._aware(foreign, owner, time)]
+            if len(unaware):
+                self._init_race(ins, place, (owner, int(unaware[0])), first, missing)
                 return
+
+    def _aware(self, lanes: Array, owner: int, time: int, plane: int = ORDER) -> Array:
+        """Which lanes know what lane `owner` did at a time."""
+        same = np.ones_like(lanes)
+        return self.clocks.knows(
+            lanes // 32, lanes % 32, same * (owner // 32), same * (owner % 32), same * time, plane
+        )
 
     def _init_race(
         self, ins: Instruction, place: int, lanes: tuple[int, int], first: int, missing: str
@@ -68,37 +90,64 @@ class BulkChecks(AccessChecks):
     def mbarrier_arrive(self, lanes: Array, places: Array) -> None:
         """Lanes of the gang arrive with release semantics."""
         clocks = self.clocks
-        for warp, place in _pairs(lanes, places):
+        for warp, place, members in self.ordering.groups(lanes // 32, lanes % 32, places):
             order = self.gang.mbarriers.order(place)
-            clock = clocks.snapshot(warp)
-            order.arriving = _join(order.arriving, clock)
-            if clocks.visible is not None:
-                order.fenced_arriving = _join(order.fenced_arriving, clocks.visible[warp].copy())
+            order.arriving = join(order.arriving, clocks.pass_on(clocks.moment(warp), members))
 
     def mbarrier_pass(self, lanes: Array, places: Array) -> None:
         """Lanes saw a completed phase: they are behind everything that arrived in it."""
-        clocks = self.clocks
-        for warp, place in _pairs(lanes, places):
+        if not len(lanes):
+            return
+        for warp, place, members in self.ordering.groups(lanes // 32, lanes % 32, places):
             order = self.gang.mbarriers.order(place)
             if order.completed is not None:
-                clocks.acquire(warp, order.completed)
-            if order.fenced_completed is not None and clocks.visible is not None:
-                np.maximum(clocks.visible[warp], order.fenced_completed, out=clocks.visible[warp])
+                self.ordering.learn(warp, members, order.completed)
 
-    def copies_arrive(self, lane: int, place: int) -> None:
-        """A lane's cp.async copies arrive on an mbarrier."""
+    def copies_arrive(self, lanes: list[tuple[int, int]], place: int) -> None:
+        """Lanes' cp.async copies up to a time arrive on an mbarrier."""
         clocks = self.clocks
-        clock = np.zeros(clocks.agents, np.int64)
-        clock[clocks.agent(COPIES, lane // 32)] = clocks.time
         order = self.gang.mbarriers.order(place)
-        order.arriving = _join(order.arriving, clock)
+        at, times = np.array(lanes).T
+        where = np.full(len(at), place)
+        for warp, _, members in self.ordering.groups(at // 32, at % 32, where):
+            mine = at // 32 == warp
+            if members is None and (times[mine] == times[mine][0]).all():
+                columns = [clocks.agent(COPIES, warp)]
+            else:
+                columns = [clocks.column(COPIES, lane) for lane in at[mine].tolist()]
+            clock = np.zeros((len(clocks.known), clocks.known.shape[2]), np.int64)
+            clock[ORDER, columns] = times[mine][: len(columns)]
+            order.arriving = join(order.arriving, clock)
 
     def transfer_done(self, place: int, time: int) -> None:
         """A bulk copy completes its bytes on an mbarrier."""
         clocks, order = self.clocks, self.gang.mbarriers.order(place)
-        clock = np.zeros(clocks.agents, np.int64)
-        clock[clocks.mbarrier_agent(order.slot)] = time
-        order.arriving = _join(order.arriving, clock)
+        clock = np.zeros((len(clocks.known), clocks.agents), np.int64)
+        clock[ORDER, clocks.mbarrier_agent(order.slot)] = time
+        order.arriving = join(order.arriving, clock)
+
+    def remote_store(
+        self, ins: Instruction, frame: Frame, size: int, strong: int
+    ) -> Callable[[Array, Array, Array | None], int]:
+        """`check(offsets, barriers, mask)` of st.async and red.async; gives the time of the
+        stores, which only the waits on their mbarriers order.
+        """
+        bounds = Bounds(ins, frame, "write", size)
+        pc, text = self.gang.program.pc_of(ins), f"asynchronous write of {size} bytes"
+        line = self.ledger.traffic.line(ins.line, "shared", "write")
+
+        def check(offsets: Array, barriers: Array, mask: Array | None) -> int:
+            lanes = np.arange(frame.n) if mask is None else np.flatnonzero(mask)
+            bounds.check("shared", offsets, offsets[lanes], mask)
+            self.ledger.traffic.count(line, offsets[lanes], lanes, size)
+            self.mbarrier_used(ins, lanes + frame.low, barriers[lanes])
+            orders = [self.gang.mbarriers.order(int(place)) for place in barriers[lanes]]
+            agents = np.array([self.clocks.mbarrier_agent(order.slot) for order in orders])
+            who = self._accessors(frame, mask)
+            self.access("shared", offsets[lanes], who, size, "write", pc, text, strong, agents)
+            return self.clocks.time
+
+        return check
 
     def bulk(
         self, ins: Instruction, frame: Frame, lane: int, source: Any, targets: list[Any],
@@ -117,21 +166,24 @@ class BulkChecks(AccessChecks):
                 line.sectors += len(np.unique(offsets // 32))
                 traffic.footprint.mark("read" if side is source else "write", offsets)
                 line.ideal_sectors += -(-side.unit * len(offsets) // 32)
+        issuer = np.array([frame.low + lane])
         for place in barriers:
             owner, time, first = self.gang.mbarriers.order(place).initial
-            visible = self.clocks.visible
-            if visible is not None and time > visible[warp, owner]:
-                ordered = bool(warp == owner or time <= self.clocks.known[warp, owner])
-                ends = (owner * 32, frame.low + lane)
-                self._init_hidden(ins, place, ends, first, ordered=ordered)
+            if self.clocks.proxies and not self._aware(issuer, owner, time, SHOWN).all():
+                ordered = bool(self._aware(issuer, owner, time).all())
+                self._init_hidden(ins, place, (owner, frame.low + lane), first, ordered=ordered)
         self._bulk_side(source, "read", warp, lane, pc, BULK if not barriers else barriers[0])
         for index, target in enumerate(targets):
             agent = STORES if not barriers else barriers[index]
-            self._bulk_side(target, "write", warp, lane, pc, agent, reduction is not None)
+            self._bulk_side(
+                target, "write", warp, lane, pc, agent, WIDE if reduction is not None else WEAK
+            )
+        if not barriers:
+            self.clocks.issued[[BULK, STORES], frame.low + lane] = self.clocks.time
         return self.clocks.time
 
     def _bulk_side(
-        self, side: Any, kind: str, warp: int, lane: int, pc: int, agent: int, strong: bool = False
+        self, side: Any, kind: str, warp: int, lane: int, pc: int, agent: int, strong: int = WEAK
     ) -> None:
         offsets = side.offsets[side.inside]
         if not len(offsets):
@@ -148,31 +200,18 @@ class BulkChecks(AccessChecks):
 
     def bulk_waited(self, lane: int, time: int, reads_only: bool) -> None:
         """A lane waited for a bulk group."""
-        warps, times = np.array([lane // 32]), np.array([time])
-        self.clocks.wait(BULK, warps, times)
+        self.clocks.wait(BULK, np.array([lane]), time)
         if not reads_only:
-            self.clocks.wait(STORES, warps, times)
+            self.clocks.wait(STORES, np.array([lane]), time)
 
     def matrix_read(self, pc: int, offsets: Array, warp: int, text: str) -> int:
         """wgmma reads 16-byte rows of shared memory."""
         who = Accessors(np.full(len(offsets), warp), np.zeros(len(offsets), np.int64))
-        self.access("shared", offsets, who, 16, "read", pc, text, False, MATRIX, True)
+        self.access("shared", offsets, who, 16, "read", pc, text, WEAK, MATRIX, True)
         return self.clocks.time
 
     def matrix_waited(self, warps: Array, leader: int, time: int) -> None:
         """The warps of a warpgroup waited for its matrix work."""
         column = self.clocks.agent(MATRIX, leader)
-        self.clocks.known[warps, column] = np.maximum(self.clocks.known[warps, column], time)
-
-
-def _pairs(lanes: Array, places: Array) -> list[tuple[int, int]]:
-    """The different (warp, mbarrier) pairs of some lanes, in order."""
-    if not len(lanes):
-        return []
-    if (places == places[0]).all():
-        return [(warp, int(places[0])) for warp in np.unique(lanes // 32).tolist()]
-    return list(dict.fromkeys(zip((lanes // 32).tolist(), places.tolist(), strict=True)))
-
-
-def _join(before: Array | None, clock: Array) -> Array:
-    return clock if before is None else np.maximum(before, clock)
+        known = self.clocks.known[ORDER]
+        known[warps, column] = np.maximum(known[warps, column], time)

@@ -10,7 +10,7 @@ import numpy as np
 from tilewright.runtime.vm.checks.accesses import AccessChecks
 from tilewright.runtime.vm.checks.bounds import Bounds
 from tilewright.runtime.vm.checks.clocks import COPIES
-from tilewright.runtime.vm.checks.detector import Accessors
+from tilewright.runtime.vm.checks.detector import WEAK, Accessors
 from tilewright.runtime.vm.copies import Copy
 from tilewright.runtime.vm.frame import Frame
 from tilewright.runtime.vm.memory import Array
@@ -39,9 +39,10 @@ class CopyChecks(AccessChecks):
             who = Accessors(warps, lanes)
             self._check_source(reads, copy, mask, who, pc, source)
             self.access(
-                "shared", copy.target, who, size, "write", pc, "cp.async write", False, COPIES
+                "shared", copy.target, who, size, "write", pc, "cp.async write", WEAK, COPIES
             )
             copy.agent = self.clocks.time
+            self.clocks.issued[COPIES, copy.lanes] = self.clocks.time
 
         return check
 
@@ -64,7 +65,7 @@ class CopyChecks(AccessChecks):
         full[lanes], chosen[lanes] = offsets, True
         bounds.check("global", full, offsets, chosen)
         self.ledger.traffic.count(line, offsets, lanes, copy.size)
-        self.access("global", offsets, who, copy.size, "read", pc, "cp.async read", False, COPIES)
+        self.access("global", offsets, who, copy.size, "read", pc, "cp.async read", WEAK, COPIES)
 
     def _check_partial(
         self, bounds: Bounds, starts: Array, lanes: Array, who: Accessors, at: tuple[Array, int],
@@ -84,10 +85,9 @@ class CopyChecks(AccessChecks):
         owners = np.repeat(np.arange(len(starts)), counts // unit)
         spread = Accessors(who.warps[owners], who.lanes[owners])
         self.ledger.traffic.count(line, places, lanes[owners], unit)
-        self.access("global", places, spread, unit, "read", pc, "cp.async read", False, COPIES)
+        self.access("global", places, spread, unit, "read", pc, "cp.async read", WEAK, COPIES)
 
     def copy_waited(self, copy: Copy) -> None:
         """The issuing lanes waited for a copy."""
         if copy.agent is not None:
-            warps = np.unique(self.lane_warp[copy.lanes])
-            self.clocks.wait(COPIES, warps, np.full(len(warps), copy.agent))
+            self.clocks.wait(COPIES, copy.lanes, copy.agent)

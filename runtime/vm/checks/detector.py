@@ -8,6 +8,7 @@ release and acquire orders the first before the second.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -19,15 +20,21 @@ from tilewright.runtime.vm.checks.clocks import (
     KINDS,
     LANES,
     MATRIX,
+    ORDER,
+    SHOWN,
     STORES,
     Clocks,
 )
 from tilewright.runtime.vm.checks.races import Access, Race
+from tilewright.runtime.vm.checks.readers import record_readers
 from tilewright.runtime.vm.checks.shadow import Region
 from tilewright.runtime.vm.memory import GLOBAL, Array
 from tilewright.runtime.vm.program import Program
 
 LIMIT = 200  # races kept per launch; one per pair of instructions
+ATOMICS = -1  # the key of strong writes among the reads of shared memory
+WEAK, WIDE, NARROW = range(3)
+"""How strong an access is: ordinary; atomic or relaxed; the same within its block only."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +74,7 @@ class Detector:
         self.columns = self.clocks.warps if gang.is_cluster else self.per_block
         self.shared = Region("shared", 0, gang.segment * gang.count, self.columns)
         self.base = 0
+        self.together: dict[tuple[int, int], list[int]] = {}  # lanes by time and agent
 
     def start(self, base: int, time: int) -> None:
         """A new set of blocks, whose agents are numbered from `base`."""
@@ -74,12 +82,13 @@ class Detector:
         self.clocks.start()
         self.clocks.time = time
         self.shared.clear()
+        self.together.clear()
 
     # -- one access --------------------------------------------------------------------------
 
     def access(
         self, region: Region, offsets: Array, who: Accessors, size: int, *,
-        kind: str, pc: int, what: str, strong: bool = False, agent: Any = LANES,
+        kind: str, pc: int, what: str, strong: int = WEAK, agent: Any = LANES,
         proxy: bool = False,
     ) -> Array | None:  # fmt: skip
         """Checks and records an access; returns a mask of elements that another lane of this step
@@ -95,9 +104,12 @@ class Detector:
         if per > 1:
             cells = (cells[:, None] + np.arange(per)).ravel()
         who = who.spread(per)
+        if per > 1 and not isinstance(agent, int) and len(agent) > 1:
+            agent = np.repeat(agent, per)
         time = self.tick(pc, what)
         if kind == "read":
             self._check_writes(region, cells, who, strong, (pc, what, proxy))
+            self._check_atomics(region, cells, who, strong, (pc, what))
             self._record_read(region, cells, who, time, strong, agent)
             return None
         self._check_writes(region, cells, who, strong, (pc, what, proxy))
@@ -120,13 +132,15 @@ class Detector:
         return clocks.time
 
     def _check_writes(
-        self, region: Region, cells: Array, who: Accessors, strong: bool, at: tuple[int, str, bool]
+        self, region: Region, cells: Array, who: Accessors, strong: int, at: tuple[int, str, bool]
     ) -> None:
+        if region.writes is None:
+            return
         records = region.writes[cells]
         newest = int(np.maximum.reduce(records))
         if newest == 0:
             return
-        proxy = at[2] and self.clocks.visible is not None
+        proxy = at[2] and self.clocks.proxies
         if (
             region.columns
             and not proxy
@@ -134,14 +148,39 @@ class Detector:
             and newest >> shadow.TIME <= self.clocks.floor
         ):
             return
+        self._judge(region, cells, records, who, strong, at)
+        if region.plain is not None and strong:
+            self._judge(region, cells, region.plain[cells], who, WEAK, at)
+
+    def _judge(
+        self, region: Region, cells: Array, records: Array, who: Accessors, strong: int,
+        at: tuple[int, str, bool],
+    ) -> None:  # fmt: skip
+        """Reports the first write that is not ordered before its access."""
         ordered = self.ordered(records, who)
-        if strong:
-            ordered |= records & shadow.ATOMIC != 0
+        if strong and not ordered.all():
+            ordered |= self._is_atomic(records, who, strong)
         if not ordered.all():
-            bad = int(np.flatnonzero(~ordered)[0])
+            wrong = np.flatnonzero(~ordered)
+            agents = (records[wrong] >> shadow.AGENT & shadow.AGENTS) - self.base
+            foreign = agents % self.clocks.warps != who.warps[wrong]
+            bad = int(wrong[int(foreign.argmax())])  # of another warp where there is one
             self._report(region, int(cells[bad]), int(records[bad]), who, bad, at[0], at[1], True)
-        elif proxy:
+        elif at[2] and self.clocks.proxies:
             self._check_proxy(region, cells, records, who, at)
+
+    def _is_atomic(self, records: Array, who: Accessors, strong: int) -> Array:
+        """Which records are strong towards accesses of a strength: both, and in each other's
+        scope.
+        """
+        found: Array = records & shadow.ATOMIC != 0
+        narrow = (records & shadow.NARROW != 0) | (strong == NARROW)
+        if narrow.any():
+            agent = (records >> shadow.AGENT & shadow.AGENTS) - self.base
+            owner = agent % self.clocks.warps // self.per_block
+            near = (agent >= 0) & (owner == who.warps // self.per_block)
+            found &= ~narrow | near
+        return found
 
     def _check_proxy(
         self,
@@ -153,11 +192,16 @@ class Detector:
     ) -> None:
         """Ordered writes of the generic proxy must also be fenced for the async proxy."""
         clocks = self.clocks
-        assert clocks.visible is not None
-        agent = (records >> shadow.AGENT & 0xFFFFFF) - self.base
+        agent = (records >> shadow.AGENT & shadow.AGENTS) - self.base
         generic = (agent >= 0) & (agent // clocks.warps <= COPIES) & region_is_shared(region)
+        generic &= records != 0
+        if not generic.any():
+            return
         time = records >> shadow.TIME & shadow.TIME_MASK
-        hidden = generic & (time > clocks.visible[who.warps, np.maximum(agent, 0)])
+        inside = np.maximum(agent, 0)
+        hidden = generic & ~clocks.knows(
+            who.warps, who.lanes, inside, records & 63, time, plane=SHOWN
+        )
         if hidden.any():
             bad = int(np.flatnonzero(hidden)[0])
             missing = "fence.proxy.async between the write and the async proxy's access"
@@ -173,133 +217,209 @@ class Detector:
         self.gang.launch.ledger.notice("missing proxy fence", message, self.program, pc)
 
     def ordered(self, records: Array, who: Accessors) -> Array:
-        """Which recorded writes happen before an access now."""
+        """Which recorded accesses happen before an access now."""
         clocks, warps = self.clocks, who.warps
         time = records >> shadow.TIME & shadow.TIME_MASK
-        agent = (records >> shadow.AGENT & 0xFFFFFF) - self.base
-        inside = np.maximum(agent, 0)
-        result: Array = time <= clocks.known[warps, inside]
-        if agent.min() >= 0 and result.all():
+        agent = (records >> shadow.AGENT & shadow.AGENTS) - self.base
+        if int(agent.min()) < 0:
+            ended = agent < 0
+            agent = np.where(ended, clocks.past, agent)
+            time = np.where(ended, np.minimum(time, 1), time)
+        owners = records & 63
+        result = clocks.knows(warps, who.lanes, agent, owners, time)
+        if result.all():
             return result
-        owner_kind, owner = np.divmod(inside, clocks.warps)
-        mine = (owner == warps) & (records & 63 == who.lanes) & (owner_kind < KINDS) & (agent >= 0)
-        kinds = np.minimum(owner_kind, KINDS - 1)
-        result &= (agent >= 0) | (time == 0)
-        result |= mine & ((owner_kind == LANES) | (time <= clocks.own[kinds, warps]))
-        result |= (agent < 0) & clocks.past[warps]
-        found: Array = result | (time == 0)
-        return found
+        kind, owner = np.divmod(agent, clocks.warps)
+        kind = np.minimum(kind, KINDS - 1)
+        waited = time <= clocks.own[kind, warps * 32 + who.lanes]
+        mine = (owner == warps) & (owners == who.lanes) & (agent < KINDS * clocks.warps)
+        result |= mine & ((kind == LANES) | waited)
+        if self.together and not result.all():
+            self._ask_together(result, records, who)
+        return result
+
+    def _ask_together(self, result: Array, records: Array, who: Accessors) -> None:
+        """Writes of one value by several lanes at once are there as soon as one of them is."""
+        clocks = self.clocks
+        for index in np.flatnonzero(~result & (records & 63 == shadow.SEVERAL)).tolist():
+            record = int(records[index])
+            time, agent = record >> shadow.TIME & shadow.TIME_MASK, record >> shadow.AGENT
+            agent &= shadow.AGENTS
+            lanes = self.together.get((time, agent), ())
+            warp, lane = int(who.warps[index]), int(who.lanes[index])
+            if agent - self.base == warp and lane in lanes:
+                result[index] = True
+            elif lanes:
+                size = np.ones(len(lanes), np.int64)
+                result[index] = clocks.knows(
+                    size * warp, size * lane, size * (agent - self.base), np.array(lanes),
+                    size * time,
+                ).any()  # fmt: skip
 
     def _check_reads(
-        self, region: Region, cells: Array, who: Accessors, strong: bool, at: tuple[int, str]
+        self, region: Region, cells: Array, who: Accessors, strong: int, at: tuple[int, str]
     ) -> None:
+        """A write against the reads, and the strong writes, of other warps."""
         if not region.columns:
-            self._check_readers(region, cells, who, strong, at)
-            return
+            for planes, was_write in ((region.readers, False), (region.atomics, True)):
+                self._check_planes(region, (cells, planes), who, strong, (*at, was_write))
+        elif region.last_read is not None:
+            newest = int(np.maximum.reduce(region.last_read[cells]))
+            if newest > self.clocks.floor:
+                for kind in region.reads:
+                    self._check_matrix(region, kind, cells, who, strong, at)
+
+    def _check_atomics(
+        self, region: Region, cells: Array, who: Accessors, strong: int, at: tuple[int, str]
+    ) -> None:
+        """A read against the strong writes of other warps (the last one alone is in `writes`)."""
+        if not region.columns:
+            self._check_planes(region, (cells, region.atomics), who, strong, (*at, True))
+        elif ATOMICS in region.reads:
+            self._check_matrix(region, ATOMICS, cells, who, strong, at)
+
+    def _check_matrix(
+        self, region: Region, kind: int, cells: Array, who: Accessors, strong: int,
+        at: tuple[int, str],
+    ) -> None:  # fmt: skip
         clocks = self.clocks
-        newest = int(np.maximum.reduce(region.last_read[cells]))
-        if newest == 0 or newest <= clocks.floor:
-            return
         first = np.zeros_like(who.warps)
         if self.columns != clocks.warps:
             first = who.warps // self.per_block * self.per_block
-        for kind, matrix in region.reads.items():
-            records = matrix[:, cells]
-            columns = first + np.arange(self.columns)[:, None]
-            ordered = (records >> shadow.READ_TIME) <= clocks.known[
-                who.warps, kind * clocks.warps + columns
-            ]
-            if ordered.all():
-                continue
-            mine = (columns == who.warps) & (records & 63 == who.lanes)
-            time = records >> shadow.READ_TIME
-            ordered |= mine if kind == LANES else mine & (time <= clocks.own[kind, who.warps])
-            if strong:
-                ordered |= records & shadow.STRONG != 0
-            if not ordered.all():
-                column, bad = (int(x[0]) for x in np.nonzero(~ordered))
-                record = int(records[column, bad])
-                packed = (record >> shadow.READ_TIME) << shadow.TIME | record & 63
-                packed |= (
-                    self.base + kind * clocks.warps + int(columns[column, bad])
-                ) << shadow.AGENT
-                self._report(region, int(cells[bad]), packed, who, bad, at[0], at[1], False)
-                return
+        columns = first + np.arange(self.columns)[:, None]
+        records = region.reads[kind][:, cells]
+        times, agents = records >> shadow.READ_TIME, max(kind, LANES) * clocks.warps
+        ordered = times <= clocks.known[ORDER][who.warps, agents + columns]
+        if strong:
+            ordered |= records & shadow.STRONG != 0
+        if ordered.all():
+            return
+        rows, places = np.nonzero(~ordered)
+        left, warps, lanes = records[rows, places], who.warps[places], who.lanes[places]
+        owners = columns[rows, places]
+        masks, times = left & shadow.MEMBERS, left >> shadow.READ_TIME
+        known = clocks.knows_readers(warps, lanes, (max(kind, LANES), owners), masks, times)
+        if not known.all():
+            worst = int(np.flatnonzero(~known)[0])
+            mask = int(masks[worst])
+            lane = mask.bit_length() - 1 if mask & (mask - 1) == 0 else shadow.SEVERAL
+            agent = self.base + agents + int(owners[worst])
+            record = int(times[worst]) << shadow.TIME | agent << shadow.AGENT | lane
+            bad = int(places[worst])
+            was_write = kind == ATOMICS
+            self._report(region, int(cells[bad]), record, who, bad, at[0], at[1], was_write)
 
-    def _check_readers(
-        self, region: Region, cells: Array, who: Accessors, strong: bool, at: tuple[int, str]
-    ) -> None:
-        for row in region.readers:
-            records = row[cells]
+    def _check_planes(
+        self, region: Region, planes: tuple[Array, list[Array]], who: Accessors, strong: int,
+        at: tuple[int, str, bool],
+    ) -> None:  # fmt: skip
+        cells = planes[0]
+        for plane in planes[1]:
+            records = plane[cells]
             if not records.any():
-                continue
+                return
             ordered = self.ordered(records, who)
-            if strong:
-                ordered |= records & shadow.ATOMIC != 0
+            if strong and not ordered.all():
+                ordered |= self._is_atomic(records, who, strong)
             if not ordered.all():
                 bad = int(np.flatnonzero(~ordered)[0])
-                self._report(
-                    region, int(cells[bad]), int(records[bad]), who, bad, at[0], at[1], False
-                )
+                self._report(region, int(cells[bad]), int(records[bad]), who, bad, *at)
                 return
 
     # -- recording ---------------------------------------------------------------------------
 
-    def _agents(self, who: Accessors, agent: Any) -> Any:
-        return self.base + (
+    def _records(self, who: Accessors, time: int, strong: int, agent: Any) -> Any:
+        agents = self.base + (
             agent * self.clocks.warps + who.warps if isinstance(agent, int) else agent
         )
+        flags = shadow.ATOMIC if strong else 0
+        if strong == NARROW:
+            flags |= shadow.NARROW
+        return time << shadow.TIME | agents << shadow.AGENT | who.lanes | flags
 
     def _record_read(
-        self, region: Region, cells: Array, who: Accessors, time: int, strong: bool, agent: Any
-    ) -> None:
+        self, region: Region, cells: Array, who: Accessors, time: int, strong: int, agent: Any,
+        *, atomic: bool = False,
+    ) -> None:  # fmt: skip
         if not region.columns:
-            self._record_reader(region, cells, who, time, strong, agent)
+            records = self._records(who, time, strong, agent)
+            planes = region.atomics if atomic else region.readers
+            known = partial(self._known_to, who)
+            record_readers(region, planes, (cells, records), known, self.base)
             return
-        kind = agent if isinstance(agent, int) else LANES
+        kind = ATOMICS if atomic else agent if isinstance(agent, int) else LANES
         matrix = region.read_matrix(kind)
         column = who.warps if self.columns == self.clocks.warps else who.warps % self.per_block
         places = column * region.cells + cells
         flat = matrix.reshape(-1)
-        stamp = time << shadow.READ_TIME | (shadow.STRONG if strong else 0)
-        record = who.lanes + stamp
+        bits = np.left_shift(1, who.lanes)
+        record = bits + (time << shadow.READ_TIME | (shadow.STRONG if strong else 0))
         old = flat[places]
         flat[places] = record
-        since = self.clocks.known[who.warps, who.warps]
-        several = ((old >> shadow.READ_TIME) > since) & (old & 63 != who.lanes)
-        several |= flat[places] != record
-        if several.any():
-            flat[places[several]] = stamp | shadow.SEVERAL
-        region.last_read[cells] = time if kind == LANES else shadow.FLIGHT
+        found = flat[places]
+        lost = found != record
+        if lost.any():
+            np.bitwise_or.at(flat, places[lost], bits[lost])
+        self._keep_readers(flat, places, (old, bits), who, strong)
+        region.last_reads()[cells] = time if kind <= LANES else shadow.FLIGHT
 
-    def _record_reader(
-        self, region: Region, cells: Array, who: Accessors, time: int, strong: bool, agent: Any
+    def _keep_readers(
+        self, flat: Array, places: Array, at: tuple[Array, Array], who: Accessors, strong: int
     ) -> None:
-        """Global memory keeps the last readers of two different agents."""
-        agents = self._agents(who, agent)
-        record = time << shadow.TIME | agents << shadow.AGENT | who.lanes
+        """Earlier reads of other lanes of the warp stay, unless the warp has met since."""
+        old, bits = at
+        others = old & shadow.MEMBERS & ~bits
+        since = self.clocks.known[ORDER][who.warps, who.warps]
+        recent = (old >> shadow.READ_TIME) > since
+        kept = recent & (others != 0)
+        if kept.any():
+            np.bitwise_or.at(flat, places[kept], others[kept])
         if strong:
-            record |= shadow.ATOMIC
-        old = region.readers[0, cells]
-        other = (old != 0) & (old >> shadow.AGENT & 0xFFFFFF != agents)
-        if other.any():
-            region.readers[1, cells[other]] = old[other]
-        region.readers[0, cells] = record
+            plain = recent & (old & shadow.STRONG == 0)
+            flat[places[plain]] &= ~np.int64(shadow.STRONG)
+
+    def _known_to(self, who: Accessors, records: Array, elements: Array) -> Array:
+        return self.ordered(records, Accessors(who.warps[elements], who.lanes[elements]))
 
     def _record_write(
-        self, region: Region, cells: Array, who: Accessors, time: int, strong: bool, agent: Any
+        self, region: Region, cells: Array, who: Accessors, time: int, strong: int, agent: Any
     ) -> Array | None:
-        record = time << shadow.TIME | self._agents(who, agent) << shadow.AGENT | who.lanes
-        if strong:
-            record |= shadow.ATOMIC
+        record = self._records(who, time, strong, agent)
         if not isinstance(agent, int) or agent != LANES:
             record |= shadow.FLIGHT
-        region.writes[cells] = record
-        twice = region.writes[cells] != record
-        if strong or not twice.any():
+        writes = region.written()
+        if strong:
+            old = writes[cells]
+            plain = (old != 0) & (old & shadow.ATOMIC == 0)
+            if plain.any():
+                region.hidden()[cells[plain]] = old[plain]
+        elif region.plain is not None:
+            region.plain[cells] = 0
+        writes[cells] = record
+        if strong:
+            self._record_read(region, cells, who, time, strong, agent, atomic=True)
             return None
-        found: Array = twice
-        return found
+        twice: Array = writes[cells] != record
+        if not twice.any():
+            return None
+        self._note_together(writes, cells[twice], record, (cells, who, time))
+        return twice
+
+    def _note_together(
+        self, writes: Array, lost: Array, records: Array, at: tuple[Array, Accessors, int]
+    ) -> None:
+        """Cells that several lanes of one warp wrote in one step: any of them stands for all."""
+        cells, who, time = at
+        for cell in np.unique(lost).tolist():
+            same = cells == cell
+            warps = who.warps[same]
+            if (warps == warps[0]).all():
+                record = int(records[same][0])
+                writes[cell] = record & ~63 | shadow.SEVERAL
+                key = time, record >> shadow.AGENT & shadow.AGENTS
+                lanes = who.lanes[same].tolist()
+                before = self.together.get(key, lanes)
+                self.together[key] = [lane for lane in lanes if lane in before]
 
     # -- reports -----------------------------------------------------------------------------
 
@@ -312,7 +432,7 @@ class Detector:
         key = (first, pc, "w" if was_write else "r")
         if key in self.log.races or len(self.log.races) >= LIMIT:
             return
-        agent = record >> shadow.AGENT & 0xFFFFFF
+        agent = record >> shadow.AGENT & shadow.AGENTS
         lane = record & 63
         warp, later_lane = int(who.warps[bad]), int(who.lanes[bad])
         earlier_place, owner, kind = self._locate(agent)
@@ -325,7 +445,7 @@ class Detector:
         )
         address = region.base + cell * region.grain
         address = address % self.gang.segment if region.columns else address + GLOBAL
-        missing = missing or self._missing(agent, time, kind, warp)
+        missing = missing or self._missing((agent, lane), time, kind, warp)
         self.log.races[key] = Race(
             "shared" if region.columns else "global", address, earlier, later, missing
         )
@@ -346,9 +466,9 @@ class Detector:
         self.gang.first_block = before
         return place, warp % self.per_block, kind
 
-    def _missing(self, agent: int, time: int, kind: int, warp: int) -> str:
+    def _missing(self, first: tuple[int, int], time: int, kind: int, warp: int) -> str:
         """The edge that would order the two accesses."""
-        inside = agent - self.base
+        inside = first[0] - self.base
         clocks = self.clocks
         if inside < 0:
             return (
@@ -357,14 +477,14 @@ class Detector:
         if kind == KINDS:
             return "a wait on the mbarrier phase that the copy completes"
         owner = inside % clocks.warps
-        if kind == MATRIX and clocks.known[warp, inside] < time:
+        if kind == MATRIX and clocks.known[ORDER][warp, inside] < time:
             return "wgmma.wait_group by the warpgroup, before what orders the second access"
         wait = {
             COPIES: "cp.async.wait_group", BULK: "cp.async.bulk.wait_group",
             STORES: "cp.async.bulk.wait_group", MATRIX: "wgmma.wait_group",
         }.get(kind)  # fmt: skip
         name = f"warp {owner % self.per_block}"
-        if wait and clocks.own[kind, owner] < time:
+        if wait and clocks.own[kind, owner * 32 + first[1] % 32] < time:
             return f"{wait} by {name} that covers it" + (
                 ""
                 if owner == warp
@@ -372,6 +492,9 @@ class Detector:
             )
         if owner == warp:
             return f"bar.warp.sync (__syncwarp) between lanes of {name}"
+        singles = clocks.columns[LANES, owner * 32 : owner * 32 + 32]
+        if (clocks.known[ORDER][warp, singles] > time).any():
+            return f"bar.warp.sync (__syncwarp) before one lane of {name} arrives for all of them"
         if owner // self.per_block == warp // self.per_block:
             return (
                 f"a barrier (__syncthreads) that both {name} and warp {warp % self.per_block} pass"

@@ -1,11 +1,13 @@
 """Shadow memory: the last accesses of every cell of a region, exact to the byte.
 
 Cells are as large as the finest access that the region has seen (at first 16 bytes, the size of
-asynchronous copies and matrix rows); a smaller access splits all cells of its region. A record
-packs time, agent, whether it was atomic, and the lane (32: several lanes of the warp).
+asynchronous copies and matrix rows); a smaller access splits all cells of its region. Arrays are
+made when first needed and zeroed by the operating system page by page, so that what nobody touches
+takes no memory. A record packs time, agent, whether it was strong (atomic, volatile, relaxed, …)
+and within one block's scope only, and the lane.
 
-    write record: in flight (1 bit) | time (31) | agent (24) | atomic (1) | lane (6)
-    read record of shared memory, one per warp:  time | strong (1) | lane (6)
+    write record: in flight (1 bit) | time (31) | narrow (1) | agent (23) | strong (1) | lane (6)
+    read record of shared memory, one per warp:  time (30) | strong (1) | lanes (32)
 """
 
 from __future__ import annotations
@@ -17,16 +19,20 @@ from tilewright.runtime.vm.memory import Array
 SEVERAL = 32
 ATOMIC = 1 << 6
 AGENT = 7
+AGENTS = (1 << 23) - 1
+NARROW = 1 << 30
 TIME = 31
 TIME_MASK = (1 << 31) - 1
 FLIGHT = 1 << 62
-STRONG = 1 << 6
-READ_TIME = 7
+STRONG = 1 << 32
+MEMBERS = (1 << 32) - 1
+READ_TIME = 33
+_CHUNK = 1 << 13  # cells that splitting looks at together
 
 
 class Region:
-    """The cells of one allocation, or of a gang's shared memory (`columns` reading warps; 0: the
-    last two readers).
+    """The cells of one allocation, or of a gang's shared memory (`columns` reading warps; 0: any
+    number of readers, in planes).
     """
 
     def __init__(self, name: str, base: int, size: int, columns: int) -> None:
@@ -36,14 +42,25 @@ class Region:
 
     def clear(self) -> None:
         """Forgets all accesses, but not the grain."""
-        cells = -(-self.size // self.grain) + 1
-        self.cells = cells
-        self.writes: Array = np.zeros(cells, np.int64)
+        self.cells = -(-self.size // self.grain) + 1
+        self.writes: Array | None = None
+        self.plain: Array | None = None  # plain writes that strong ones have hidden in `writes`
         self.reads: dict[int, Array] = {}
-        if self.columns:
-            self.last_read: Array = np.zeros(cells, np.int64)
-        else:
-            self.readers: Array = np.zeros((2, cells), np.int64)
+        self.last_read: Array | None = None
+        self.readers: list[Array] = []
+        self.atomics: list[Array] = []
+
+    def written(self) -> Array:
+        """The write records by cell."""
+        if self.writes is None:
+            self.writes = np.zeros(self.cells, np.int64)
+        return self.writes
+
+    def hidden(self) -> Array:
+        """The plain write records behind strong ones, by cell."""
+        if self.plain is None:
+            self.plain = np.zeros(self.cells, np.int64)
+        return self.plain
 
     def read_matrix(self, kind: int) -> Array:
         """Read records by warp column and cell, for one kind of agent."""
@@ -52,14 +69,31 @@ class Region:
             found = self.reads[kind] = np.zeros((self.columns, self.cells), np.int64)
         return found
 
+    def last_reads(self) -> Array:
+        """The time of the last read, by cell."""
+        if self.last_read is None:
+            self.last_read = np.zeros(self.cells, np.int64)
+        return self.last_read
+
     def split(self, grain: int) -> None:
-        """Finer cells from now on; both halves of a cell inherit its accesses."""
+        """Finer cells from now on; all parts of a cell inherit its accesses."""
         ratio = self.grain // grain
         self.grain = grain
-        self.writes = np.repeat(self.writes, ratio)
-        self.cells = len(self.writes)
+        self.cells *= ratio
+        for name in ("writes", "plain", "last_read"):
+            records = getattr(self, name)
+            if records is not None:
+                setattr(self, name, _finer(records, ratio))
+        self.readers = [_finer(plane, ratio) for plane in self.readers]
+        self.atomics = [_finer(plane, ratio) for plane in self.atomics]
         self.reads = {kind: np.repeat(m, ratio, axis=1) for kind, m in self.reads.items()}
-        if self.columns:
-            self.last_read = np.repeat(self.last_read, ratio)
-        else:
-            self.readers = np.repeat(self.readers, ratio, axis=1)
+
+
+def _finer(records: Array, ratio: int) -> Array:
+    """Each record `ratio` times; stretches without any stay untouched memory."""
+    found: Array = np.zeros(len(records) * ratio, np.int64)
+    for start in range(0, len(records), _CHUNK):
+        part = records[start : start + _CHUNK]
+        if part.any():
+            found[start * ratio : (start + len(part)) * ratio] = np.repeat(part, ratio)
+    return found

@@ -126,26 +126,29 @@ def _arrive(ins: Instruction, frame: Frame) -> Any:
     drop = ins.mods[0] == "arrive_drop"
     state = frame.row(target) if isinstance(target, Register) else None
     relaxed = "relaxed" in ins.mods
-    gang = frame.gang
+    gang, pc = frame.gang, frame.gang.program.pc_of(ins)
 
     def step(mask: Array | None) -> None:
         offsets = places(mask)
         lanes = active_lanes(frame, mask)
         if gang.checks is not None:
             gang.checks.mbarrier_used(ins, np.array(lanes) + frame.low, offsets[lanes])
-            if not relaxed:
-                gang.checks.mbarrier_arrive(np.array(lanes) + frame.low, offsets[lanes])
+            if gang.is_cluster:
+                gang.checks.arrive_abroad(np.array(lanes) + frame.low, offsets[lanes], pc)
         if gang.recorder is not None:
             gang.recorder.arrive(np.array(lanes) + frame.low, offsets[lanes])
-        for lane in lanes:
-            value = int(extra[lane]) if extra is not None else 1
-            count, tx = (1, value) if expects else (value, 0)
-            phase = _guarded(
-                ins, frame, lane,
-                partial(gang.mbarriers.arrive, int(offsets[lane]), count, tx=tx, drop=drop),
-            )  # fmt: skip
-            if state is not None:
-                state[lane] = phase << PHASE
+        for part in gang.mbarriers.split_arrivals(lanes, offsets):
+            if gang.checks is not None and not relaxed:
+                gang.checks.mbarrier_arrive(np.array(part) + frame.low, offsets[part])
+            for lane in part:
+                value = int(extra[lane]) if extra is not None else 1
+                count, tx = (1, value) if expects else (value, 0)
+                phase = _guarded(
+                    ins, frame, lane,
+                    partial(gang.mbarriers.arrive, int(offsets[lane]), count, tx=tx, drop=drop),
+                )  # fmt: skip
+                if state is not None:
+                    state[lane] = phase << PHASE
 
     return step
 

@@ -36,8 +36,10 @@ def bind_remote(ins: Instruction, frame: Frame) -> Any:
     gang = frame.gang
     view = gang.shared.views[size].view(DTYPES[kind])
     checks = gang.checks
-    verb = "atomic" if reduction else "write"
-    check = checks.bind_access(ins, frame, verb, size * len(items)) if checks is not None else None
+    strength = int(reduction is not None)
+    check = (
+        checks.remote_store(ins, frame, size * len(items), strength) if checks is not None else None
+    )
 
     def store(at: int, new: list[Any], _: Any) -> None:
         for index, value in enumerate(new):
@@ -47,9 +49,8 @@ def bind_remote(ins: Instruction, frame: Frame) -> Any:
 
     def step(mask: Array | None) -> None:
         offsets = parts(mask)[0].offsets.copy()
-        if check is not None:
-            check("shared", offsets, mask)
         targets = places(mask)
+        time = check(offsets, targets, mask) if check is not None else 0
         for lane in active_lanes(frame, mask):
             new = [value[lane] for value in values]
             done = ((int(targets[lane]), size * len(items)),)
@@ -59,9 +60,7 @@ def bind_remote(ins: Instruction, frame: Frame) -> Any:
                 done,
                 frame.low + lane,
             )
-            if checks is not None:
-                transfer.time = checks.clocks.time
-                checks.mbarrier_arrive(np.array([frame.low + lane]), np.array([targets[lane]]))
+            transfer.time = time
             gang.transfers.issue(transfer)
 
     return step
