@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from tilewright.runtime import vm
+from tilewright.runtime.annotate import HEAD, draw_line
 from tilewright.runtime.vm.source_lines import (
     LineWork,
     SourceLine,
@@ -23,9 +24,6 @@ from tilewright.runtime.vm.source_lines import (
     find_callers,
     map_instructions,
 )
-
-HOT = 0.1
-"""The share of all instructions above which a line is marked."""
 
 
 @dataclass(frozen=True)
@@ -147,64 +145,17 @@ def _draw(profile: Profile) -> list[str]:
             f"{moved['efficiency']:.0%}; shared: {shared['wavefronts']:,} wavefronts, "
             f"{shared['bank_conflicts']:,} of them bank conflicts"
         )
-    lines += ["", f"{profile.file}", _HEAD]
+    lines += ["", f"{profile.file}", HEAD]
     total = max(report.issued.total(), 1)
     at = {(x.file, x.line): x.work for x in profile.lines}
     last = profile.first + len(profile.source) - 1
     for number, text in enumerate(profile.source, profile.first):
-        lines += _draw_line(number, text, at.get((profile.file, number)), total)
+        lines += draw_line(number, text, at.get((profile.file, number)), total)
     others = [
         x for x in profile.lines if x.file != profile.file or not profile.first <= x.line <= last
     ]
     for index, x in enumerate(others):
         if index == 0 or others[index - 1].file != x.file:
             lines += ["", f"called: {x.file}"]
-        lines += _draw_line(x.line, x.text, x.work, total)
+        lines += draw_line(x.line, x.text, x.work, total)
     return lines + [f"\n{race}" for race in profile.races]
-
-
-_HEAD = (
-    f"{'line':>5} {'instr':>9} {'share':>6} {'sectors':>8} {'used':>5} {'wavefr.':>8} "
-    f"{'flops':>9} {'waits':>6}"
-)
-
-
-def _draw_line(number: int, text: str, work: LineWork | None, total: int) -> list[str]:
-    """A source line behind its counters, and under it what deserves attention."""
-    if work is None:
-        return [f"{number:>5} {'':>57}| {text}".rstrip()]
-    share = work.issued / total
-    used = "" if work.efficiency is None else f"{work.efficiency:.0%}"
-    cells = (
-        f"{number:>5} {work.issued:>9,} {share:>6.1%} {_short(work.sectors):>8} {used:>5} "
-        f"{_short(work.wavefronts):>8} {_short(work.flops):>9} {_short(work.waits):>6}"
-    )
-    mark = "►" if share >= HOT else "|"
-    notes = [f"{'':>63}^ {note}" for note in _find_notes(work)]
-    return [f"{cells} {mark} {text}", *notes]
-
-
-def _short(value: int) -> str:
-    """A count in at most 8 characters; nothing for 0."""
-    if value < 1_000_000:
-        return f"{value:,}" if value else ""
-    for unit, name in ((1e12, "T"), (1e9, "G"), (1e6, "M")):
-        if value >= unit:
-            return f"{value / unit:.2f} {name}"
-    raise AssertionError(value)
-
-
-def _find_notes(work: LineWork) -> list[str]:
-    notes = []
-    if work.efficiency is not None and work.sectors > work.ideal_sectors * 1.25:
-        notes.append(f"uncoalesced: {work.sectors:,} sectors where {work.ideal_sectors:,} suffice")
-    if work.conflicts > 0:
-        notes.append(
-            f"bank conflicts: {work.conflicts:,} wavefronts beyond {work.ideal_wavefronts:,}"
-        )
-    if work.local_bytes:
-        notes.append(f"local memory: {work.local_bytes:,} bytes")
-    if work.races:
-        notes.append(f"{len(work.races)} race{'s' * (len(work.races) > 1)}: see below")
-    notes += [f"warning: {warning.kind}: {warning.message}" for warning in work.warnings]
-    return notes

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Annotated, Any
 
 import typer
 from rich.console import Console
 
 from tilewright.runtime import vm
+from tilewright.runtime.annotate import draw_file
 from tilewright.runtime.commands import vm_setup as options
 from tilewright.runtime.commands.vm_setup import Setup, parse_ptx, read_setup
 from tilewright.runtime.commands.vm_values import Made, Memory, save
@@ -38,6 +39,9 @@ def run(
     timeline: Annotated[
         Path | None, typer.Option(help="Draw what happened when into a .html or .svg file.")
     ] = None,
+    source: Annotated[
+        Path | None, typer.Option(help="FILE.cu: show its lines with what each did (.loc).")
+    ] = None,
 ) -> None:
     """Run PTX without a GPU: results, counters, races, faults. Exits with 1 on the last two."""
     setup = read_setup(
@@ -46,6 +50,7 @@ def run(
     if checks not in CHECKS:
         raise UsageError(f"--checks {checks}", f"choose one of {', '.join(CHECKS)}")
     check_drawings(setup, roofline, timeline, checks)
+    text = None if source is None else read_source(setup, source)
     made = setup.make()
     saved = [read_place(text, made) for text in save_arg]
     shown = [find_memory(index, made, f"--show-arg {index}") for index in show_arg]
@@ -56,6 +61,8 @@ def run(
     print_changes(console, made, before)
     if report is not None and fault is None:
         draw(console, report, roofline, timeline)
+        if source is not None and text is not None:
+            console.print(f"\n{draw_file(report, str(source), text)}")
     for memory in shown:
         console.print(str(memory.values()))
     for memory, path in saved:
@@ -80,6 +87,20 @@ def check_drawings(setup: Setup, roofline: str, timeline: Path | None, checks: s
             raise UsageError(f"--roofline {roofline}: {error.message}", error.hint) from None
         except ValueError as error:
             raise UsageError(f"--roofline {roofline}: {error}") from None
+
+
+def read_source(setup: Setup, file: Path) -> str:
+    """The text of a source file that the PTX's line tables name."""
+    known = sorted(set(parse_ptx(setup.ptx).files.values()))
+    if file.name not in {PurePath(name).name for name in known}:
+        raise UsageError(
+            f"--source {file}: the PTX has no lines of it",
+            f"it has those of {', '.join(known)}" if known else "compile with -lineinfo",
+        )
+    try:
+        return file.read_text(errors="replace")
+    except OSError as error:
+        raise UsageError(f"cannot read {file}: {error.strerror or error}") from None
 
 
 def draw(console: Console, report: vm.Report, roofline: str, timeline: Path | None) -> None:

@@ -152,6 +152,18 @@ def test_roofline_and_timeline_are_drawn(tilewright, folder):
     assert (folder / "run.svg").read_text().startswith("<svg")
 
 
+def test_lines_of_foreign_source_are_annotated(tilewright, folder):
+    (folder / "k.cu").write_text(SOURCE)
+    words = [*SAXPY, *args("f32:100:randn", "f32:100:randn", "1", "100"), "--source", "k.cu"]
+    code, out, _ = tilewright("run", "k.ptx", *words)
+    assert code == 0
+    assert "k.cu: 100.0% of 80 warp instructions" in out
+    (work,) = (line for line in out.splitlines() if "y[i] += a * x[i];" in line)
+    assert work.split()[0] == "4"
+    assert "39 " in work  # sectors: x and y read, y written, 13 each
+    assert "__shared__" not in out  # the other kernels did nothing
+
+
 def test_check_finds_a_race_once_and_results_that_depend_on_order(tilewright, folder):
     words = args("f32:32x4:randn", "f32:32:zeros")
     code, out, err = tilewright(
@@ -245,6 +257,7 @@ WRONG = {
     "clusters": (["x0=f32:8:ones", "--grid", "3", "--cluster", "2"], "no multiple of the cluster"),
     "checks": (["x0=f32:8:ones", "--checks", "some"], "choose one of all, off, late, early"),
     "device": (["x0=f32:8:ones", "--roofline", "X900"], "one of A100, L40S"),
+    "source": (["x0=f32:8:ones", "--source", "other.cu"], "it has those of /k.cu"),
     "picture": (["x0=f32:8:ones", "--timeline", "run.png"], "no .html or .svg file"),
     "no record": (["x0=f32:8:ones", "--timeline", "a.svg", "--checks", "off"], "does not record"),
     "saved number": (["x0=f32:8:ones", "--save-arg", "2:x.npy"], "arguments with arrays: 0, 1"),
