@@ -40,8 +40,10 @@ def run_matmul(
     return vm.run(ptx, "matmul", grid, 256, [a, b, c, 64, n, k], shared=shared, **options)
 
 
-def run_hopper(compile_ptx: Compile, k: int, stages: int = 3, **options: object) -> vm.Report:
-    ptx = compile_ptx(HOPPER.replace("#define STAGES 3", f"#define STAGES {stages}"), "sm_90a")
+def run_hopper(
+    compile_ptx: Compile, k: int, stages: int = 3, source: str = HOPPER, **options: object
+) -> vm.Report:
+    ptx = compile_ptx(source.replace("#define STAGES 3", f"#define STAGES {stages}"), "sm_90a")
     a, b, c = random_bf16(128, k), random_bf16(64, k), np.zeros((128, 64), "f")
     maps = [
         vm.TensorMap(a, (128, 64), swizzle=128),
@@ -230,6 +232,22 @@ def test_after_a_deadlock_the_timeline_shows_who_waited() -> None:
     assert caught.value.report is not None
     spans = caught.value.report.timeline().spans
     assert any(span.kind == "barrier" and "bar.sync 1" in span.label for span in spans)
+
+
+def test_copies_of_a_phase_that_never_completes_are_in_flight_to_the_end(
+    compile_ptx: Compile,
+) -> None:
+    """Their waits passed an earlier phase, which is not theirs."""
+    wrong = "wait(full + 8 * s, i / STAGES & 1 ^ 1)"
+    source = HOPPER.replace("wait(full + 8 * s, i / STAGES & 1)", wrong)
+    source = source.replace("STAGE_BYTES);", "STAGE_BYTES + 16);")
+    with pytest.raises(vm.Fault) as caught:
+        run_hopper(compile_ptx, 64 * 5, source=source)
+    assert caught.value.report is not None
+    timeline = caught.value.report.timeline()
+    copies = [span for span in timeline.spans if span.kind == "bulk copy"]
+    assert copies and all(span.waited is None for span in copies)
+    assert timeline.levels[0].steps[-1] == (timeline.window[1], 0)
 
 
 def test_without_checks_there_is_no_timeline() -> None:

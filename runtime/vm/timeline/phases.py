@@ -36,6 +36,6 @@ class Phases:
         return self.completed.get(place, (0, -1))
 
     def see(self, phase: int, moment: int) -> None:
-        """A wait goes on because a phase is complete."""
-        if phase not in self.seen or moment < self.seen[phase]:
+        """A wait goes on because a phase (-1: the one before the first) is complete."""
+        if phase >= 0 and moment < self.seen.get(phase, moment + 1):
             self.seen[phase] = moment

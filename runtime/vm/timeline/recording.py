@@ -174,6 +174,7 @@ def _rows(recorder: Recorder, work: list[Operation]) -> tuple[Array, ...]:
     columns = _Columns(recorder, [entry.warps for entry in work])
     place, warp = columns.repeat([entry.place for entry in work]), columns.warps
     group = columns.join([entry.group for entry in work])
+    group = np.where((place >= 0) & (group == NEVER), -2 - place, group)  # phases that stay open
     issued = columns.join([entry.issued for entry in work])
     ended = columns.join([entry.ended for entry in work])
     covered = columns.join([entry.covered for entry in work])
