@@ -200,10 +200,9 @@ class Scheduler:
         if recorder is None or not recorder.runs:
             return
         if self.alive.any():
-            recorder.give_up()
-        for state in self.barriers.values():
-            for wait in state.waits:
-                recorder.release(wait.pc - 1, wait.lanes, int(recorder.clock.max()))
+            end = recorder.give_up()
+            for wait in [wait for state in self.barriers.values() for wait in state.waits]:
+                recorder.release(wait.pc - 1, wait.lanes, end)
         self.gang.launch.ledger.keep(recorder)
 
     def finish(self, lanes: Array) -> None:

@@ -322,12 +322,21 @@ class Recorder:
         goes_on = asked == place and pc == self.pc and now - last <= SPIN_STEPS
         return since if goes_on else now
 
-    def give_up(self) -> None:
-        """The run ends with a fault: warps that still ask have waited up to their last poll."""
+    def give_up(self) -> int:
+        """The run ends with a fault: warps that still ask wait to the end of the chart, which is
+        returned.
+        """
         self.settle()
-        for warp, (_, pc, since, last) in self.asking.items():
-            if self.clock[warp] - last <= SPIN_STEPS:
-                until = np.array([max(int(self.clock.max()), since + 1)])
-                waited = MBARRIER, pc, len(self.runs), warp, np.array([since]), until, -1
-                self.waits.append(waited)
-                self.clock[warp] = until[0]
+        asking = {
+            warp: (pc, since)
+            for warp, (_, pc, since, last) in self.asking.items()
+            if self.clock[warp] - last <= SPIN_STEPS
+        }
+        for warp, (_, since) in asking.items():
+            self.clock[warp] = since + 1
+        end = int(self.clock.max() * 9 // 8) + 8
+        for warp, (pc, since) in asking.items():
+            first, last = np.array([since]), np.array([end])
+            self.waits.append((MBARRIER, pc, len(self.runs), warp, first, last, -1))
+            self.clock[warp] = end
+        return end
