@@ -33,7 +33,11 @@ class TensorText:
 
     def codes(self, rng: np.random.Generator) -> Any:
         """The elements as codes of the dtype, in the smallest unsigned container."""
-        return self.dtype.encode(_numbers(self.dtype, self.shape, self.fill, rng))
+        try:
+            return self.dtype.encode(_numbers(self.dtype, self.shape, self.fill, rng))
+        except (MemoryError, ValueError):  # a ValueError where not even the size is a number
+            shape = "x".join(map(str, self.shape))
+            raise UsageError(f"there is no memory for {self.dtype.name}:{shape}") from None
 
 
 def parse_arguments(texts: Sequence[str], seed: int) -> dict[str, Any]:
@@ -102,7 +106,7 @@ def make_tensor(wanted: TensorText, rng: np.random.Generator) -> Any:
 
 def _numbers(dtype: DType, shape: tuple[int, ...], fill: str, rng: np.random.Generator) -> Any:
     match fill:
-        case "randn" if dtype.is_float:
+        case "randn" if dtype.is_float or dtype.kind == "codebook":
             return rng.standard_normal(shape)
         case "randn" | "randint":
             low = -8 if dtype.signed else 0

@@ -21,9 +21,10 @@ from rich.text import Text
 
 from tilewright.runtime import vm
 from tilewright.runtime.commands import vm_setup as options
+from tilewright.runtime.commands.vm_parameters import describe_parameters
 from tilewright.runtime.commands.vm_run import attempt, count, describe_fault, write_text
 from tilewright.runtime.commands.vm_setup import Setup, parse_ptx, read_ptx, read_setup
-from tilewright.runtime.commands.vm_values import Made, describe_parameters
+from tilewright.runtime.commands.vm_values import Made
 from tilewright.runtime.errors import UsageError
 from tilewright.runtime.vm.survey import EntrySurvey, survey_entry
 

@@ -11,7 +11,8 @@ from typing import Annotated
 import typer
 
 from tilewright.runtime import vm
-from tilewright.runtime.commands.vm_values import Made, assign, make_values
+from tilewright.runtime.commands.vm_parameters import assign
+from tilewright.runtime.commands.vm_values import Made, make_values
 from tilewright.runtime.errors import UsageError
 from tilewright.runtime.vm.parser import parse
 from tilewright.runtime.vm.records import Function, Module
