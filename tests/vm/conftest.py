@@ -78,6 +78,12 @@ def run_corpus() -> Callable[..., vm.Report]:
 
 
 @pytest.fixture(scope="session")
+def corpus_ptx() -> Callable[[str], str]:
+    """The PTX of a program of the corpus."""
+    return lambda name: (CORPUS / f"{name}.ptx").read_text()
+
+
+@pytest.fixture(scope="session")
 def run_ptx() -> Any:
     """`vm.run`; tests/gpu has another fixture of this name, which runs on the GPU as well."""
     return vm.run

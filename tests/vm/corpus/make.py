@@ -1,7 +1,8 @@
-"""Compiles the corpus: our Triton kernels to PTX, for the virtual machine (`make ptx-corpus`).
+"""Compiles the corpus to PTX for the virtual machine's tests (`make ptx-corpus`): our Triton
+kernels, and CUDA C++ of ours that uses the toolkit's headers.
 
-Needs Triton, not a GPU. What depends on the machine is left out: debug sections, absolute paths,
-comments. `corpus.json` says for each program what a launch needs to know.
+Needs Triton and NVRTC's wheels, not a GPU. What depends on the machine is left out: debug
+sections, absolute paths, comments. `corpus.json` says what a launch of each needs to know.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ os.environ.setdefault("TRITON_ALWAYS_COMPILE", "1")
 import descriptors
 import elementwise
 import matmuls
+import nvrtc
 import reductions
 import triton
 import warp_roles
@@ -69,6 +71,7 @@ def compile_program(program: Program) -> tuple[str, dict[str, Any]]:
     record = {
         "entry": meta.name,
         "target": target[1],
+        "compiler": f"triton {triton.__version__}",
         "threads": 32 * meta.num_warps,
         "blocks": meta.num_ctas,
         "shared": meta.shared,
@@ -86,7 +89,7 @@ def main(names: list[str]) -> None:
     """Compiles all programs, or those named."""
     forget_paths()
     path = HERE / "corpus.json"
-    records = json.loads(path.read_text())["programs"] if names else {}
+    records: dict[str, Any] = json.loads(path.read_text())["programs"] if names else {}
     for program in (p for module in MODULES for p in module.PROGRAMS):
         if names and not any(name in program.name for name in names):
             continue
@@ -94,12 +97,17 @@ def main(names: list[str]) -> None:
         (HERE / f"{program.name}.ptx").write_text(ptx)
         records[program.name] = record
         print(f"{program.name}: {len(ptx)} bytes")
+    for source in sorted(HERE.glob("*.cu")):
+        if not names or source.stem in names:
+            for name, head, ptx, record in nvrtc.compile_file(source):
+                (HERE / f"{name}.ptx").write_text(head + clean(ptx, lines=False))
+                records[name] = record
+                print(f"{name}: {len(ptx)} bytes")
     stale = {p.stem for p in HERE.glob("*.ptx")} - set(records)
     for name in stale:
         (HERE / f"{name}.ptx").unlink()
     rows = ",\n".join(f"    {json.dumps(k)}: {json.dumps(v)}" for k, v in sorted(records.items()))
-    compiler = json.dumps(f"triton {triton.__version__}")
-    path.write_text(f'{{\n  "compiler": {compiler},\n  "programs": {{\n{rows}\n  }}\n}}\n')
+    path.write_text(f'{{\n  "programs": {{\n{rows}\n  }}\n}}\n')
 
 
 if __name__ == "__main__":
