@@ -69,7 +69,7 @@ def draw_chart(timeline: Timeline, width: int) -> str:
         f'<svg xmlns="http://www.w3.org/2000/svg" class="vm-timeline" width="{width}" '
         f'height="{height:.0f}" viewBox="0 0 {width} {height:.0f}" '
         f'data-left="{scale.left:.1f}" data-right="{scale.right:.1f}" '
-        f'data-first="{scale.first}" data-last="{scale.last}">'
+        f'data-first="{scale.first}" data-last="{scale.last}" data-top="{top - 6:.0f}">'
     )
     return "\n".join((opening, _style(), *head, *axis, *body, "</svg>\n"))
 

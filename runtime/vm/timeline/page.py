@@ -23,7 +23,7 @@ box-shadow:0 2px 8px #0004;overflow:hidden;text-overflow:ellipsis}
 """
 _SCRIPT = """
 const svg = document.querySelector('svg'), tip = document.getElementById('tip');
-const {left, right, first, last} = Object.fromEntries(
+const {left, right, first, last, top: upper} = Object.fromEntries(
   Object.entries(svg.dataset).map(([key, value]) => [key, Number(value)]));
 const height = svg.viewBox.baseVal.height, width = svg.viewBox.baseVal.width;
 for (const title of [...svg.querySelectorAll('title')]) {
@@ -31,7 +31,7 @@ for (const title of [...svg.querySelectorAll('title')]) {
   title.remove();
 }
 const line = document.createElementNS(svg.namespaceURI, 'line');
-line.id = 'line'; line.setAttribute('y1', 60); line.setAttribute('y2', height - 20);
+line.id = 'line'; line.setAttribute('y1', upper); line.setAttribute('y2', height - 20);
 line.style.display = 'none';
 svg.append(line);
 svg.addEventListener('pointermove', event => {

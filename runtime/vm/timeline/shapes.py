@@ -127,7 +127,8 @@ def describe(span: Span) -> str:
     if span.label.startswith("PTX lines"):
         lines.append(span.label)
     else:
-        lines.append(f"PTX line {span.line}: {span.label}"[:100])
+        text = f"PTX line {span.line}: {span.label}"
+        lines.append(text if len(text) <= 100 else text[:99] + "…")
     if span.source:
         lines.append(span.source)
     return "\n".join(lines)
