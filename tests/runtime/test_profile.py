@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 
 import numpy as np
@@ -9,8 +10,10 @@ import pytest
 import torch
 
 import tilewright as tw
+from tilewright.runtime import kernel as kernel_module
 from tilewright.runtime import vm
 from tilewright.runtime.errors import LaunchError
+from tilewright.runtime.plans import launch_plan
 from tilewright.runtime.profile import Profile, find_places
 
 TARGETS = ("vm:sm_80", "vm:sm_90a")
@@ -243,3 +246,25 @@ def test_calls_helpers_and_line_zero_have_a_place_where_there_is_one():
     assert set(by_text["once", "add"] + by_text["once", "ld"]) == {7}
     assert by_text["often", "add"] == [None]  # two lines call it
     assert by_text["k", "ret"][0] == 5
+
+
+@pytest.mark.parametrize(
+    "example", ["elementwise", "embedding", "histogram", "norms", "reductions", "softmax"]
+)
+def test_no_instruction_of_an_example_is_lost(example, monkeypatch):
+    runs = []
+
+    def launch(plan, args, kwargs):
+        report = launch_plan(plan, args, kwargs)
+        runs.append((report, plan.compiled.files))
+        return report
+
+    monkeypatch.setattr(kernel_module, "launch_plan", launch)
+    importlib.import_module(f"tilewright.examples.{example}").run("vm:sm_90a")
+    assert runs
+    for report, files in runs:
+        places = find_places(report, files, ("def", 1))
+        assert None not in places
+        issued = report.issued
+        setup = sum(count for pc, count in issued.items() if places[pc] == ("def", 1))
+        assert setup < 0.15 * issued.total(), report.entry
