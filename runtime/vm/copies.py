@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tilewright.runtime.vm.memory import Array
-from tilewright.runtime.vm.timeline.recorder import Operation
+from tilewright.runtime.vm.timeline.operations import Operation
 
 if TYPE_CHECKING:
     from tilewright.runtime.vm.gang import Gang

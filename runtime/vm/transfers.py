@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from tilewright.runtime.vm.timeline.recorder import Operation
+from tilewright.runtime.vm.timeline.operations import Operation
 
 if TYPE_CHECKING:
     from tilewright.runtime.vm.gang import Gang

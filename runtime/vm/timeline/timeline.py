@@ -66,7 +66,7 @@ def make_timeline(
     places: list[Block] = []
     whole = True
     horizon = 0
-    for recording in recordings:
+    for recording in sorted(recordings, key=lambda recording: recording.blocks[0][::-1]):
         reader = Reader(recording, program)
         for block, place in enumerate(recording.blocks[: blocks - len(places)]):
             spans.extend(reader.spans(block))
