@@ -424,7 +424,7 @@ extern "C" __global__ void recurse(int* o, int n) { o[threadIdx.x] = deep(n + th
     run(ptx, "check", 1, 12, x, o)
     assert (o == 1).all()
     x[5] = 13
-    with pytest.raises(vm.Fault, match="x\\[threadIdx.x\\] != 13"):
+    with pytest.raises(vm.Fault, match=r"x\[threadIdx.x\] != 13"):
         vm.run(ptx, "check", 1, 12, [x, o])
     with pytest.raises(vm.Fault, match="trap"):
         vm.run(ptx, "stop", 1, 12, [x])
