@@ -22,11 +22,12 @@ Locate = Callable[[], Array]
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """Lanes of one access that fall into one space: the space, offsets of all lanes, and the mask
-    (None: all).
+    """Lanes of one access that fall into one space: its name and bytes, offsets of all lanes, and
+    the mask (None: all).
     """
 
     space: str
+    memory: Space
     offsets: Array
     mask: Array | None
 
@@ -135,14 +136,14 @@ def bind_parts(frame: Frame, address: Address, space: str) -> Callable[[Array | 
     """
     space = resolve_space(frame, address, space)
     if space != "generic":
-        locate = bind_locator(frame, address, space)
-        return lambda mask: [Part(space, locate(), mask)]
-    locate = bind_locator(frame, address, "global")
+        locate, memory = bind_locator(frame, address, space), memory_of(frame, space)
+        return lambda mask: [Part(space, memory, locate(), mask)]
+    locate, arena = bind_locator(frame, address, "global"), memory_of(frame, "global")
 
     def parts(mask: Array | None) -> list[Part]:
         offsets = locate()
         if (offsets >= 0).all() if mask is None else (offsets[mask] >= 0).all():
-            return [Part("global", offsets, mask)]
+            return [Part("global", arena, offsets, mask)]
         return _split_generic(frame, offsets, mask)
 
     return parts
@@ -156,13 +157,17 @@ def _split_generic(frame: Frame, offsets: Array, mask: Array | None) -> list[Par
     lanes = slice(frame.low, frame.high)
     is_shared, is_local = active & (window == SHARED >> 40), active & (window == LOCAL >> 40)
     rest = active & ~is_shared & ~is_local
-    for name, chosen in (("shared", is_shared), ("local", is_local), ("global", rest)):
-        if chosen.any():
-            if name == "shared":
-                place = shared_offsets(frame, address - SHARED)
-            else:
-                place = (
-                    address - LOCAL + frame.gang.local_base[lanes] if name == "local" else offsets
-                )
-            found.append(Part(name, place, None if chosen.all() else chosen))
+    gang = frame.gang
+    if is_shared.any():
+        place = shared_offsets(frame, address - SHARED)
+        found.append(Part("shared", gang.shared, place, _mask_of(is_shared)))
+    if is_local.any():
+        place = address - LOCAL + gang.local_base[lanes]
+        found.append(Part("local", gang.local, place, _mask_of(is_local)))
+    if rest.any():
+        found.append(Part("global", gang.launch.arena.space, offsets, _mask_of(rest)))
     return found
+
+
+def _mask_of(chosen: Array) -> Array | None:
+    return None if chosen.all() else chosen

@@ -8,7 +8,7 @@ release and acquire orders the first before the second.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 from typing import Any
 
 import numpy as np
@@ -28,21 +28,28 @@ from tilewright.runtime.vm.checks.clocks import (
 from tilewright.runtime.vm.checks.races import Access, Race
 from tilewright.runtime.vm.checks.readers import record_readers
 from tilewright.runtime.vm.checks.shadow import Region
-from tilewright.runtime.vm.memory import GLOBAL, Array
+from tilewright.runtime.vm.memory import GLOBAL, Array, any_of
 from tilewright.runtime.vm.program import Program
 
 LIMIT = 200  # races kept per launch; one per pair of instructions
+_AGENT_AND_LANE = shadow.AGENTS << shadow.AGENT | 63
 ATOMICS = -1  # the key of strong writes among the reads of shared memory
 WEAK, WIDE, NARROW = range(3)
 """How strong an access is: ordinary; atomic or relaxed; the same within its block only."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Accessors:
     """Who makes an access, byte range by byte range: warp and lane of each element."""
 
     warps: Array
     lanes: Array
+
+    @cached_property
+    def places(self) -> Array:
+        """Agent and lane as records hold them, for the lanes' own accesses in a first gang."""
+        found: Array = self.warps << shadow.AGENT | self.lanes
+        return found
 
     def spread(self, per: int) -> Accessors:
         """The same when each access covers `per` cells."""
@@ -100,7 +107,7 @@ class Detector:
         if size < region.grain:
             region.split(size)
         per = size // region.grain
-        cells = (offsets - region.base) // region.grain
+        cells = (offsets - region.base if region.base else offsets) >> region.shift
         if per > 1:
             cells = (cells[:, None] + np.arange(per)).ravel()
         who = who.spread(per)
@@ -117,7 +124,7 @@ class Detector:
         twice = self._record_write(region, cells, who, time, strong, agent)
         if twice is None:
             return None
-        lost: Array = np.logical_or.reduce(twice.reshape(-1, per), axis=1)
+        lost: Array = twice if per == 1 else np.logical_or.reduce(twice.reshape(-1, per), axis=1)
         return lost
 
     def tick(self, pc: int, what: str) -> int:
@@ -148,9 +155,19 @@ class Detector:
             and newest >> shadow.TIME <= self.clocks.floor
         ):
             return
+        hidden = region.plain if strong else None
+        if not proxy and hidden is None and self._is_own(records, who):
+            return
         self._judge(region, cells, records, who, strong, at)
-        if region.plain is not None and strong:
-            self._judge(region, cells, region.plain[cells], who, WEAK, at)
+        if hidden is not None:
+            self._judge(region, cells, hidden[cells], who, WEAK, at)
+
+    def _is_own(self, records: Array, who: Accessors) -> bool:
+        """Whether every lane was itself the last to write, in program order."""
+        differing = records - (self.base << shadow.AGENT)
+        np.bitwise_xor(differing, who.places, differing)
+        np.bitwise_and(differing, _AGENT_AND_LANE, differing)
+        return not differing.any()
 
     def _judge(
         self, region: Region, cells: Array, records: Array, who: Accessors, strong: int,
@@ -329,13 +346,12 @@ class Detector:
     # -- recording ---------------------------------------------------------------------------
 
     def _records(self, who: Accessors, time: int, strong: int, agent: Any) -> Any:
-        agents = self.base + (
-            agent * self.clocks.warps + who.warps if isinstance(agent, int) else agent
-        )
-        flags = shadow.ATOMIC if strong else 0
+        flags = time << shadow.TIME | (shadow.ATOMIC if strong else 0)
         if strong == NARROW:
             flags |= shadow.NARROW
-        return time << shadow.TIME | agents << shadow.AGENT | who.lanes | flags
+        if isinstance(agent, int):
+            return who.places + (self.base + agent * self.clocks.warps << shadow.AGENT | flags)
+        return (self.base + agent) << shadow.AGENT | who.lanes | flags
 
     def _record_read(
         self, region: Region, cells: Array, who: Accessors, time: int, strong: int, agent: Any,
@@ -400,7 +416,7 @@ class Detector:
             self._record_read(region, cells, who, time, strong, agent, atomic=True)
             return None
         twice: Array = writes[cells] != record
-        if not twice.any():
+        if not any_of(twice):
             return None
         self._note_together(writes, cells[twice], record, (cells, who, time))
         return twice

@@ -37,7 +37,7 @@ class Region:
 
     def __init__(self, name: str, base: int, size: int, columns: int) -> None:
         self.name, self.base, self.size, self.columns = name, base, size, columns
-        self.grain = 16
+        self.grain, self.shift = 16, 4
         self.clear()
 
     def clear(self) -> None:
@@ -78,7 +78,7 @@ class Region:
     def split(self, grain: int) -> None:
         """Finer cells from now on; all parts of a cell inherit its accesses."""
         ratio = self.grain // grain
-        self.grain = grain
+        self.grain, self.shift = grain, grain.bit_length() - 1
         self.cells *= ratio
         for name in ("writes", "plain", "last_read"):
             records = getattr(self, name)

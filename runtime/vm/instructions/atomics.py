@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from tilewright.runtime.vm.addresses import bind_parts, memory_of, space_name
+from tilewright.runtime.vm.addresses import bind_parts, space_name
 from tilewright.runtime.vm.faults import Fault
 from tilewright.runtime.vm.frame import DTYPES, Frame
 from tilewright.runtime.vm.instructions.halves import narrow_half, widen
@@ -114,7 +114,7 @@ def _bind(ins: Instruction, frame: Frame) -> Any:
         for part in parts(mask):
             if check is not None:
                 check(part.space, part.offsets, part.mask)
-            view = memory_of(frame, part.space).views[size].view(dtype)
+            view = part.memory.views[size].view(dtype)
             units = (part.offsets if part.mask is None else part.offsets[part.mask]) // size
             chosen = values if part.mask is None else [v[part.mask] for v in values]
             old = apply(view, units, chosen, combine, at)
@@ -149,7 +149,7 @@ def _bind_vector(
         for part in parts(mask):
             if check is not None:
                 check(part.space, part.offsets, part.mask)
-            view = memory_of(frame, part.space).views[size].view(dtype)
+            view = part.memory.views[size].view(dtype)
             base = (part.offsets if part.mask is None else part.offsets[part.mask]) // size
             for index, value in enumerate(values):
                 old = apply(

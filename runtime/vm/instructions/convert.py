@@ -236,14 +236,15 @@ def _tf32(ins: Instruction, frame: Frame, out: list[Array]) -> Any:
     add = {"rna": 0x1000, "rz": 0}.get(ins.mods[0])
     infinite, sign = np.uint32(0x7F800000), np.uint32(0x80000000)
     largest = np.uint32(0x7F7FE000)
+    saturates, relu = "satfinite" in ins.mods, "relu" in ins.mods
 
     def run() -> None:
         even = np.uint32(0xFFF) + (bits >> np.uint32(13) & np.uint32(1))
         rounded = bits + (even if add is None else np.uint32(add)) & np.uint32(0xFFFFE000)
         rounded = np.where(np.isfinite(values), rounded, bits)
-        if "satfinite" in ins.mods:
+        if saturates:
             rounded = np.where(rounded & ~sign == infinite, rounded & sign | largest, rounded)
-        if "relu" in ins.mods:
+        if relu:
             rounded = np.where(values < 0, np.uint32(0), rounded)
         np.copyto(out[0], np.where(np.isnan(values), np.uint32(0x7FFFFFFF), rounded))
 

@@ -239,16 +239,14 @@ def _correctly_rounded(ufunc: Any, ins: Instruction, frame: Frame, out: list[Arr
 def _minmax(ufunc: Any, ins: Instruction, frame: Frame, out: list[Array]) -> Any:
     kind = "f64" if "f64" in ins.mods else "f32"
     propagates = "NaN" in ins.mods
-    xorsign = "xorsign" in ins.mods
+    xorsign, absolute = "xorsign" in ins.mods, "abs" in ins.mods
 
     def function(*sources: Array) -> Array:
         a, *rest = sources
-        result = np.abs(a) if "abs" in ins.mods else a
+        result = np.abs(a) if absolute else a
         for b in rest:
             sign = np.signbit(a) ^ np.signbit(b)
-            result = extreme(
-                ufunc, result, np.abs(b) if "abs" in ins.mods else b, propagates=propagates
-            )
+            result = extreme(ufunc, result, np.abs(b) if absolute else b, propagates=propagates)
             if xorsign:
                 result = np.where(sign, -np.abs(result), np.abs(result))
         return result

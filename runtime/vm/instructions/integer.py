@@ -214,16 +214,16 @@ def _mul24(ins: Instruction, frame: Frame, out: list[Array]) -> Any:
     kind = ins.mods[-1]
     a, b = (frame.read(o, kind) for o in ins.operands[1:3])
     c = frame.read(ins.operands[3], kind) if ins.opcode == "mad24" else None
-    shift = 16 if "hi" in ins.mods else 0
+    shift, saturates, signed = 16 if "hi" in ins.mods else 0, "sat" in ins.mods, kind == "s32"
 
     def run() -> None:
         x, y = (
-            (v.astype(np.int64) << 40 >> 40) if kind == "s32" else (v.astype(np.int64) & 0xFFFFFF)
+            (v.astype(np.int64) << 40 >> 40) if signed else (v.astype(np.int64) & 0xFFFFFF)
             for v in (a, b)
         )
         value = x * y >> shift
         total = value if c is None else value + c
-        if "sat" in ins.mods:
+        if saturates:
             total = np.clip(total, -(1 << 31), (1 << 31) - 1)
         np.copyto(out[0].view(np.uint32), total & 0xFFFFFFFF, casting="unsafe")
 

@@ -194,7 +194,7 @@ def _gather_generic(frame: Frame, parts: Any, size: int, put: Any, check: Any) -
             if check is not None:
                 check(part.space, part.offsets, part.mask)
             units = part.offsets >> shift
-            view = memory_of(frame, part.space).views[size]
+            view = part.memory.views[size]
             put(view[units if part.mask is None else units[part.mask]], part.mask)
 
     return step
@@ -211,7 +211,7 @@ def _gather_wide(ins: Instruction, frame: Frame, address: Address, size: int, pu
             if check is not None:
                 check(part.space, part.offsets, part.mask)
             units = (part.offsets if part.mask is None else part.offsets[part.mask]) >> 4
-            view = memory_of(frame, part.space).views[16]
+            view = part.memory.views[16]
             put(view[units[:, None] + np.arange(size // 16)].reshape(-1), part.mask)
 
     return step
@@ -309,7 +309,7 @@ def _scatter_generic(frame: Frame, parts: Any, size: int, take: Any, check: Any)
             if check is not None:
                 check(part.space, part.offsets, part.mask)
             units = (part.offsets if part.mask is None else part.offsets[part.mask]) >> shift
-            view = memory_of(frame, part.space).views[unit]
+            view = part.memory.views[unit]
             if size > 16:
                 view[units[:, None] + np.arange(size // 16)] = take(part.mask)
             else:

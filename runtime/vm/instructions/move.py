@@ -4,6 +4,7 @@ checks.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -96,25 +97,26 @@ def _cvta(ins: Instruction, frame: Frame, out: list[Array]) -> Any:
     return partial(np.add, a, frame.constant(delta), out[0])
 
 
-def space_of(address: Array, name: str) -> Array:
+def _space_test(name: str) -> Callable[[Array], Array]:
     """Which generic addresses lie in a state space."""
     if name == "global":
-        return address >= np.uint64(GLOBAL)
-    if name == "local":
-        return np.asarray(address >> np.uint64(40) == 2)
-    if name.startswith("shared"):
-        return np.asarray(address >> np.uint64(40) == 1)
-    return np.zeros(len(address), np.bool_)
+        return lambda address: np.asarray(address >= np.uint64(GLOBAL))
+    window = {"local": 2}.get(name, 1 if name.startswith("shared") else None)
+    if window is None:
+        return lambda address: np.zeros(len(address), np.bool_)
+    return lambda address: np.asarray(address >> np.uint64(40) == window)
 
 
 def _isspacep(ins: Instruction, frame: Frame, out: list[Array]) -> Any:
     a = frame.read(ins.operands[1], "u64")
     name = ins.mods[0]
+    by_rank = name == "shared::cta" and frame.gang.is_cluster
+    inside_of = _space_test(name)
     rank = frame.gang.rank[frame.low : frame.high].astype(np.uint64)
 
     def run() -> None:
-        inside = space_of(a, name)
-        if name == "shared::cta" and frame.gang.is_cluster:
+        inside = inside_of(a)
+        if by_rank:
             inside &= (a & np.uint64(0xFFFFFFFF)) >> np.uint64(RANK_BIT) == rank
         np.copyto(out[0], inside)
 

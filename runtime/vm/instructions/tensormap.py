@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from tilewright.runtime.vm.addresses import bind_parts, memory_of, space_name
+from tilewright.runtime.vm.addresses import bind_parts, space_name
 from tilewright.runtime.vm.faults import Fault
 from tilewright.runtime.vm.frame import Frame
 from tilewright.runtime.vm.instructions.mbarrier import active_lanes
@@ -29,7 +29,7 @@ def _replace(ins: Instruction, frame: Frame) -> Any:
         for part in parts(mask):
             if check is not None:
                 check(part.space, part.offsets, part.mask)
-            data = memory_of(frame, part.space).data
+            data = part.memory.data
             for lane in active_lanes(frame, part.mask):
                 start = int(part.offsets[lane])
                 old = data[start : start + SIZE].tobytes()

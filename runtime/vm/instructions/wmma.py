@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from tilewright.runtime.vm.addresses import bind_parts, memory_of, space_name
+from tilewright.runtime.vm.addresses import bind_parts, space_name
 from tilewright.runtime.vm.faults import Fault
 from tilewright.runtime.vm.frame import Frame
 from tilewright.runtime.vm.instructions.mma import (
@@ -130,7 +130,7 @@ class _Transfer:
         warps = self.frame.warps
         stride = self.stride.astype(np.int64)
         for part in self.parts(mask):
-            view = memory_of(self.frame, part.space).views[self.size]
+            view = part.memory.views[self.size]
             for access in range(self.starts.shape[1]):
                 start = np.tile(self.starts[:, access], warps)
                 line = np.tile(self.lines[:, access], warps) * stride // 8
