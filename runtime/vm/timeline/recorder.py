@@ -256,7 +256,7 @@ class Recorder:
         self.settle()
         since = self.clock - 1
         last = self.clock.reshape(-1, self.block_warps)
-        last[:] = last.max(axis=1, keepdims=True)
+        last[:] = np.maximum.reduce(last, axis=1, keepdims=True)
         waited = BARRIER, pc, len(self.runs), self.here, since, self.clock.copy(), -1
         self.waits.append(waited)
 
