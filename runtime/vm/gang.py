@@ -90,7 +90,7 @@ class Gang:
         self.first_block, self.clock = first_block, 0
         for file in self.files.values():
             file[:] = 0
-        self.shared.data[:] = 0
+        self.shared.data[:] = self.launch.garbage
         self.local.data[:] = 0
         self.cluster_arrived[:] = False
         self.copies.reset()

@@ -89,6 +89,38 @@ extern "C" __global__ void k(int* o) {
     assert [w.kind for w in report.warnings] == ["uninitialised"]
 
 
+GARBAGE = r"""
+extern "C" __global__ void k(float* o, int n) {
+  __shared__ float s[64]; if (threadIdx.x < n) s[threadIdx.x] = threadIdx.x; __syncthreads();
+  float v = s[63 - threadIdx.x] * 2 + 1;
+  USE
+}"""
+
+
+@pytest.mark.parametrize(
+    ("use", "warned"),
+    [
+        ("if (63 - threadIdx.x < n) o[threadIdx.x] = v;", False),  # padding: nobody keeps it
+        ("o[threadIdx.x] = 63 - threadIdx.x < n ? v : 0;", False),
+        ("o[threadIdx.x] = v;", True),
+        ("o[threadIdx.x] = max(v, 3.0f);", True),
+        ("o[threadIdx.x] = min(v, -3.0f);", True),
+        ("if (v > 7.0f) o[threadIdx.x] = 1;", True),
+        ("atomicAdd(o, v);", True),
+        ("if (v > 1e30f) __trap();", True),
+    ],
+)
+def test_garbage_is_a_warning_only_where_it_reaches_something(
+    compile_ptx: Compile, use: str, warned: bool
+) -> None:
+    ptx = compile_ptx(GARBAGE.replace("USE", use))
+    o = np.zeros(64, "f")
+    report = vm.run(ptx, "k", 1, 64, [o, 40])
+    assert [w.kind for w in report.warnings] == ["uninitialised"] * warned
+    report = vm.run(ptx, "k", 1, 64, [o, 64])
+    assert report.warnings == []
+
+
 def test_a_barrier_that_not_all_reach_is_a_deadlock(compile_ptx: Compile) -> None:
     ptx = compile_ptx(r"""
 extern "C" __global__ void k(int* o) {

@@ -17,6 +17,7 @@ from tilewright.runtime.vm.checks.races import Access, Race
 from tilewright.runtime.vm.checks.registers import written
 from tilewright.runtime.vm.checks.shadow import Region
 from tilewright.runtime.vm.frame import Frame
+from tilewright.runtime.vm.garbage import READS
 from tilewright.runtime.vm.memory import GLOBAL, Array
 from tilewright.runtime.vm.records import Instruction
 
@@ -183,14 +184,14 @@ class AccessChecks:
 
     def _check_initialized(self, active: Array, size: int, pc: int) -> None:
         region = self.detector.shared
-        cells = active // region.grain
+        cells = active >> region.shift
         per = size // region.grain
         if per > 1:
             cells = cells[:, None] + np.arange(per)
         if region.writes is None or not region.writes[cells].all():
             self.ledger.notice(
                 "uninitialised",
-                "reads shared memory that nothing has written",
+                READS,
                 self.gang.program,
                 pc,
             )

@@ -271,7 +271,9 @@ class _Issue:
                 )
             return
         inside, span = low % gang.segment, high - low
-        if low < 0 or inside < SHARED_START or inside + span > gang.shared_end:
+        start = int(gang.cluster_base[self.frame.low + lane])
+        foreign = low < start or high > start + gang.cluster_blocks * gang.segment
+        if foreign or inside < SHARED_START or inside + span > gang.shared_end:
             message = (
                 f"bulk {verb} of {span} bytes in shared memory, which ends at {gang.shared_end:#x}"
             )
