@@ -121,6 +121,8 @@ class Copies:
             if self.gang.checks is not None:
                 self.gang.checks.copy_waited(copy)
         self.pending = kept
+        if kept and self.gang.checks is not None:
+            self.gang.checks.copies_kept(lanes, kept)
 
     def arrive_later(self, lane: int, place: int) -> None:
         """An arrival on an mbarrier once the lane's copies so far are complete."""

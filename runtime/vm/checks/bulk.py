@@ -179,7 +179,8 @@ class BulkChecks(AccessChecks):
                 target, "write", warp, lane, pc, agent, WIDE if reduction is not None else WEAK
             )
         if not barriers:
-            self.clocks.issued[[BULK, STORES], frame.low + lane] = self.clocks.time
+            for kind in (BULK, STORES):
+                self.clocks.issue(kind, issuer)
         return self.clocks.time
 
     def _bulk_side(

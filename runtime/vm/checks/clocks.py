@@ -315,6 +315,12 @@ class Clocks:
                     self.learn_lane(warp * 32 + lane, clock)
         self.time += 1
 
+    def issue(self, kind: int, lanes: Array) -> None:
+        """Lanes issue asynchronous work now; who had none in flight has finished all before."""
+        own, issued = self.own[kind, lanes], self.issued[kind, lanes]
+        self.own[kind, lanes] = np.where(issued <= own, self.time - 1, own)
+        self.issued[kind, lanes] = self.time
+
     def wait(self, kind: int, lanes: Array, times: Array | int) -> None:
         """Lanes waited for their own asynchronous work up to the given times."""
         self.own[kind, lanes] = np.maximum(self.own[kind, lanes], times)

@@ -42,7 +42,7 @@ class CopyChecks(AccessChecks):
                 "shared", copy.target, who, size, "write", pc, "cp.async write", WEAK, COPIES
             )
             copy.agent = self.clocks.time
-            self.clocks.issued[COPIES, copy.lanes] = self.clocks.time
+            self.clocks.issue(COPIES, copy.lanes)
 
         return check
 
@@ -86,6 +86,16 @@ class CopyChecks(AccessChecks):
         spread = Accessors(who.warps[owners], who.lanes[owners])
         self.ledger.traffic.count(line, places, lanes[owners], unit)
         self.access("global", places, spread, unit, "read", pc, "cp.async read", WEAK, COPIES)
+
+    def copies_kept(self, lanes: Array | None, kept: list[Copy]) -> None:
+        """After a wait of some lanes: all before the first copy that each has left is finished."""
+        first = np.full(self.gang.n, np.iinfo(np.int64).max)
+        for copy in kept:
+            if copy.agent is not None:
+                first[copy.lanes] = np.minimum(first[copy.lanes], copy.agent)
+        left = first < np.iinfo(np.int64).max
+        waiting = np.flatnonzero(left) if lanes is None else lanes[left[lanes]]
+        self.clocks.wait(COPIES, waiting, first[waiting] - 1)
 
     def copy_waited(self, copy: Copy) -> None:
         """The issuing lanes waited for a copy."""
