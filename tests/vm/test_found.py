@@ -208,3 +208,32 @@ def test_directives_without_a_blank_between_them() -> None:
     body = "{.reg.b32 %v,%w;.reg.pred %p; mov.u32 %v,%tid.x; mad.wide.u32 %o,%v,4,%o; st.global.u32 [%o],%v;}"
     run("o", body, [o])
     np.testing.assert_array_equal(o, np.arange(32))
+
+
+@pytest.mark.parametrize("last", [7, 15, 40, 63])
+@pytest.mark.parametrize("allowed", [1, 2])
+def test_lanes_with_fewer_copies_do_not_hold_back_what_others_waited_for(
+    last: int, allowed: int
+) -> None:
+    """Lanes up to `last` copy in the first group, all in the second: a wait that leaves the second in
+    flight, then a barrier, orders the first; one that leaves both does not.
+    """
+    body = f"""
+  .shared .align 16 .b8 st[4096]; .reg .b32 %t, %s, %v, %w; .reg .b64 %q, %z; .reg .pred %p, %r;
+  mov.u32 %t, %tid.x; mov.u32 %s, st; mad.lo.u32 %s, %t, 16, %s; mad.wide.u32 %q, %t, 16, %x;
+  setp.gt.u32 %p, %t, {last};
+  @%p bra L;
+  cp.async.cg.shared.global [%s], [%q], 16;
+L: cp.async.commit_group;
+  add.u32 %v, %s, 2048; cp.async.ca.shared.global [%v], [%q], 4; cp.async.commit_group;
+  cp.async.wait_group {allowed};
+  bar.sync 0;
+  mov.u32 %s, st; sub.u32 %v, {last}, %t; mad.lo.u32 %s, %v, 16, %s; mad.wide.u32 %z, %t, 4, %o;
+  @!%p ld.shared.u32 %w, [%s];
+  @!%p st.global.u32 [%z], %w;
+  cp.async.wait_group 0;"""
+    x, o = np.random.default_rng().integers(0, 99, (64, 4)).astype("u4"), np.full(64, 777, "u4")
+    report = run("x o", body, [x, o], block=64)
+    assert bool(report.races) == (allowed == 2)
+    if allowed == 1:
+        np.testing.assert_array_equal(o[: last + 1], x[last::-1, 0])
