@@ -175,7 +175,8 @@ def settle(emitter: Emitter, value: Value) -> Array:
     if value not in emitter.plan.virtual:
         return emitter.array(value)
     kind = tile_of(value)
-    array = emitter.local(value.name or "tile", array_type(kind.dtype), kind)
+    ctype = array_type(kind.dtype, half=value in emitter.plan.half)
+    array = emitter.local(value.name or "tile", ctype, kind)
     nest = emitter.nest(kind.shape, read_directly)
     nest.add(emitter.put(array, nest.index, nest.value(value, nest.index).text))
     nest.write()
