@@ -49,8 +49,11 @@ def _check(x: Value, y: Value, acc: Value) -> None:
         )
     left, right = element_type(x), element_type(y)
     same_class = left.is_integer == right.is_integer
-    if not same_class or (left != right and left.bits > 8):
-        raise TypeMismatch(f"mma of {left.name} and {right.name}", "cast one of them")
+    if not same_class or (left != right and max(left.bits, right.bits) > 8):
+        raise TypeMismatch(
+            f"mma of {left.name} and {right.name}: types of more than 8 bits are equal",
+            "cast one of them, x.cast(y.dtype) or y.cast(x.dtype)",
+        )
     if element_type(acc) not in accumulator_types(left):
         wanted = " or ".join(t.name for t in accumulator_types(left))
         raise TypeMismatch(

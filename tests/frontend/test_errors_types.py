@@ -46,6 +46,16 @@ def a_float_wins_over_an_integer(x: tw.Tensor, i: tw.Tensor):
 
 
 @broken
+def operands_of_two_types(h: tw.Tensor):
+    """TypeMismatch
+    mma of f8e4m3 and f16: types of more than 8 bits are equal
+    tw.mma(a.cast(tw.f8e4m3), a)
+    cast one of them, x.cast(y.dtype) or y.cast(x.dtype)"""
+    a = tw.zeros((4, 4), h.dtype)
+    b = tw.mma(a.cast(tw.f8e4m3), a)
+
+
+@broken
 def neither_holds_the_other(x: tw.Tensor, h: tw.Tensor):
     """TypeMismatch
     two dtypes meet: a: tile<[4], f16> and b: tile<[4], bf16>
