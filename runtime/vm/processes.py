@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from tilewright.runtime.vm.launch import Launch
 
 VARIABLE = "TILEWRIGHT_VM_PROCESSES"
-WORTH_SECONDS = 2.0  # of work that is left after the first gang; below, starting does not pay
+WORTH_SECONDS = 4.0  # of work left after the first gang; half of it is far above a start
 _HEAP = ("malloc", "free")
 
 
