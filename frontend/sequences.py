@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+from collections.abc import Sequence
 from typing import Any
 
 from tilewright.frontend.context import Context
@@ -32,12 +33,21 @@ def bind_target(c: Context, target: ast.expr, held: Any) -> None:
                 raise TypeMismatch(
                     f"{describe(held)} does not come apart into {len(targets)} names"
                 )
-            items = iterate(c, held)
+            items = _gather_rest(targets, iterate(c, held))
             if len(items) != len(targets):
                 raise TypeMismatch(f"{len(items)} values for {len(targets)} names")
             for inner, item in zip(targets, items, strict=True):
                 bind_target(c, inner, item)
-        case ast.Starred():
-            raise LanguageError("a starred name in an assignment", "name each item")
+        case ast.Starred(value=inner):
+            bind_target(c, inner, held)
         case _:
             raise LanguageError("this cannot be assigned here", "assign to a name")
+
+
+def _gather_rest(targets: Sequence[ast.expr], items: tuple[Any, ...]) -> tuple[Any, ...]:
+    """`items`, those of a starred target as one tuple."""
+    at = next((i for i, t in enumerate(targets) if isinstance(t, ast.Starred)), None)
+    extra = len(items) - len(targets)
+    if at is None or extra < -1:
+        return items
+    return (*items[:at], items[at : at + extra + 1], *items[at + extra + 1 :])

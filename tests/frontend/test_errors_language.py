@@ -175,12 +175,11 @@ def return_in_loop(n: tw.Scalar):
 
 
 @broken
-def starred(x: tw.Tensor):
-    """LanguageError
-    a starred name in an assignment
-    a, *b
-    name each item"""
-    a, *b = (1, 2)
+def too_few_for_a_starred_name(x: tw.Tensor):
+    """TypeMismatch
+    1 values for 3 names
+    a, *b, d"""
+    a, *b, d = (1,)
 
 
 @broken

@@ -37,6 +37,18 @@ def test_statics_fold_as_python_does():
     assert run(arithmetic, y=(f32, np.zeros(6)))["y"].tolist() == [13, 13, 13, 13, 0, 0]
 
 
+def starred(x: tw.Tensor, y: tw.Tensor, *, factors: tw.Static = (2, 3, 4)):
+    first, *rest = [tw.load(x, 0, 4) * f for f in factors]
+    *most, last = x.shape[0], 7, first
+    none, *nothing = (5,)
+    y[0] = (sum(rest) + last).sum() + most[0] + len(nothing) + none
+
+
+def test_a_starred_name_takes_the_rest():
+    y = run(starred, x=(i32, np.arange(4)), y=(i32, [0]))["y"]
+    assert y.tolist() == [6 * 9 + 4 + 5]
+
+
 def unrolled(y: tw.Tensor):
     total = 0
     for i, p in enumerate(POWERS):
