@@ -20,10 +20,11 @@ from tilewright.examples.matmul import matmul
 from tilewright.ir.printer import print_kernel
 from tilewright.runtime.cli import app
 from tilewright.runtime.compile import Compiled
+from tilewright.runtime.vm.isa import describe as describe_ptx
 
 ROOT = Path(__file__).resolve().parents[1]
 
-PAGES = ("ARCHITECTURE.md", "docs/vm.md")
+PAGES = ("ARCHITECTURE.md", "docs/vm.md", "docs/ptx.md")
 _TURN = """
 .version 8.0
 .target sm_80
@@ -66,6 +67,7 @@ def make_block(what: str, compiled: Compiled) -> str:
         "cuda": lambda: _function(compiled),
         "profile": _profile,
         "tilewright": lambda: _command(name),
+        "ptx": describe_ptx,
     }
     return makers[kind]()
 

@@ -6,6 +6,7 @@ modifier or a type that nobody looks at is an error, never a guess.
 
 from __future__ import annotations
 
+import textwrap
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from functools import lru_cache
@@ -44,9 +45,15 @@ class Form:
         return all(_is_one_of(word, self.optional) for word in rest)
 
     def __str__(self) -> str:
-        words = [*("/".join(c) for c in self.choices), *(f"[{w}]" for w in self.optional)]
-        types = ", ".join(" ".join(t) for t in self.types)
-        return ".".join((self.opcode, *words)) + (f" of {types}" if types else "")
+        """In the manual's manner: `mul {.lo .hi} | u16 s16`, with what may be left out in `[]`."""
+        words = [f".{c[0]}" if len(c) == 1 else _braces(c) for c in self.choices]
+        optional = [f"[{' '.join(f'.{w}' for w in self.optional)}]"] if self.optional else []
+        types = [f"| {', '.join(' '.join(t) for t in self.types)}"] if self.types else []
+        return " ".join((self.opcode, *words, *optional, *types))
+
+
+def _braces(words: tuple[str, ...]) -> str:
+    return "{" + " ".join(f".{word}" for word in words) + "}"
 
 
 def _is_one_of(word: str, names: tuple[str, ...]) -> bool:
@@ -83,6 +90,30 @@ def _read(line: str, family: str) -> Form:
             optional.append(word)
     positions = tuple(tuple(position.split()) for position in types.split(",") if position.strip())
     return Form(opcode, family, tuple(choices), tuple(optional), positions)
+
+
+def describe(width: int = 100) -> str:
+    """The whole table and what it leaves out, as text for people."""
+    lines: list[str] = []
+    families: dict[str, list[Form]] = {}
+    for items in forms().values():
+        for form in items:
+            families.setdefault(form.family, []).append(form)
+    for family, items in families.items():
+        lines += [family, ""]
+        for form in items:
+            lines += textwrap.wrap(
+                str(form), width, initial_indent="  ", subsequent_indent="      "
+            )
+        lines.append("")
+    lines += ["Not run", ""]
+    reasons: dict[str, list[str]] = {}
+    for word, reason in (*MISSING.items(), *((f".{m}", r) for m, r in REASONS.items())):
+        reasons.setdefault(reason, []).append(word)
+    for reason, names in reasons.items():
+        text = f"{', '.join(names)}: {reason}"
+        lines += textwrap.wrap(text, width, initial_indent="  ", subsequent_indent="      ")
+    return "\n".join(lines) + "\n"
 
 
 @lru_cache(maxsize=4096)

@@ -174,35 +174,39 @@ cvt rni rzi rmi rpi sat: f64, f64
 cvt rn/rz relu satfinite: f16x2 bf16x2, f32
 cvt rna! satfinite: tf32, f32
 cvt rn/rz relu satfinite: tf32, f32
-cvt rn! satfinite! relu: e4m3x2 e5m2x2, f32 f16x2 bf16x2
+cvt rn! satfinite! relu: e4m3x2 e5m2x2, f32 f16x2
 cvt rn! relu: f16x2, e4m3x2 e5m2x2
 cvt pack! sat!: u16 s16, s32
-cvt pack! sat!: u16 s16 u8 s8 u4 s4 u2 s2, s32, b32
+cvt pack! sat!: u8 s8 u4 s4 u2 s2, s32, b32
 
 # Moves and addresses
 mov v2 v4: b16 u16 s16 b32 u32 s32 b64 u64 s64 b128 f32 f64 pred
-cvta to global shared shared::cta shared::cluster local const param param::entry: u32 u64
+cvta to global shared shared::cta shared::cluster local const param param::entry: u64
 isspacep global/shared/shared::cta/shared::cluster/local/const/param/param::entry:
 mapa shared::cluster: u32 u64
 getctarank shared::cluster: u32 u64
-alloca: u32 u64
-stacksave: u32 u64
-stackrestore: u32 u64
+alloca: u64
+stacksave: u64
+stackrestore: u64
 createpolicy fractional! L2::evict_last L2::evict_normal L2::evict_first L2::evict_unchanged: b64
 createpolicy range! global L2::evict_last L2::evict_normal L2::evict_first L2::evict_unchanged: b64
 createpolicy cvt! L2!: b64
 
 # Memory
-ld {SPACE} {STRONG} {CACHE} nc v2 v4 v8: {DATA}
+ld {WINDOW} local const param param::entry param::func weak volatile relaxed acquire mmio {SCOPE} \
+ca cg cs lu cv nc L1::* L2::* unified v2 v4 v8: {DATA}
 ldu global v2 v4: {DATA}
-st {SPACE} {STRONG} {CACHE} v2 v4 v8: {DATA}
-st async! weak release {SCOPE} global shared::cluster mbarrier::complete_tx::bytes v2 v4: \
+st {WINDOW} local param param::func weak volatile relaxed release mmio {SCOPE} \
+wb cg cs wt L1::* L2::* v2 v4 v8: {DATA}
+st async! weak shared::cluster mbarrier::complete_tx::bytes v2 v4: \
 b32 b64 u32 u64 s32 s64 f32 f64
-atom add/min/max/and/or/xor/exch/cas/inc/dec noftz {SPACE} {STRONG} {CACHE} v2 v4 v8: \
+atom add/min/max/and/or/xor/exch/cas/inc/dec noftz {WINDOW} relaxed acquire release acq_rel \
+{SCOPE} L2::cache_hint v2 v4 v8: \
 b16 b32 b64 b128 u32 s32 u64 s64 f16 bf16 f16x2 bf16x2 f32 f64
-red add/min/max/and/or/xor/inc/dec noftz {SPACE} {STRONG} {CACHE} v2 v4 v8: \
+red add/min/max/and/or/xor/inc/dec noftz {WINDOW} relaxed release {SCOPE} L2::cache_hint v2 v4 v8: \
 b32 b64 u32 s32 u64 s64 f16 bf16 f16x2 bf16x2 f32 f64
-red async! add/min/max/and/or/xor/inc/dec {STRONG} shared::cluster mbarrier::complete_tx::bytes: \
+red async! add/min/max/and/or/xor/inc/dec relaxed cluster shared::cluster \
+mbarrier::complete_tx::bytes: \
 b32 u32 s32 u64
 prefetch global local const param L1 L2 L2::evict_last L2::evict_normal tensormap:
 prefetchu L1!:
@@ -314,12 +318,9 @@ exit:
 """
 
 WORDS = {
-    "SPACE": "global shared shared::cta shared::cluster local const param param::entry param::func",
     "WINDOW": "global shared shared::cta shared::cluster",
     "SCOPE": "cta cluster gpu sys",
-    "STRONG": "weak volatile relaxed acquire release acq_rel mmio sc cta cluster gpu sys",
-    "CACHE": "ca cg cs lu cv wb wt L1::* L2::* unified",
-    "DATA": "b8 u8 s8 b16 u16 s16 f16 bf16 b32 u32 s32 f32 b64 u64 s64 f64 b128",
+    "DATA": "b8 u8 s8 b16 u16 s16 b32 u32 s32 f32 b64 u64 s64 f64 b128",
 }
 """What the names in braces stand for."""
 

@@ -128,6 +128,18 @@ CASES: dict[str, tuple[str, str, list[int]]] = {
         "mad.wide.u32 %d1, %r4, 4, %o; st.global.u32 [%d1+16], %r1;"),
         [0, 0, 0, 0, 5, 6, 7],
     ),
+    "pending arrivals": (
+        "",
+        (
+            ".shared .align 8 .b64 bar; mov.u32 %r1, bar; mov.u32 %r3, %tid.x; setp.eq.u32 %p1, %r3, 0;"
+            "@%p1 mbarrier.init.shared.b64 [%r1], 5; bar.sync 0; @!%p1 bra E; mbarrier.arrive.shared.b64 %d1, [%r1];"
+            "mbarrier.pending_count.b64 %r2, %d1; st.global.u32 [%o], %r2; mbarrier.arrive.noComplete.shared.b64 %d1, [%r1], 2;"
+            "mbarrier.pending_count.b64 %r2, %d1; st.global.u32 [%o+4], %r2; mbarrier.arrive_drop.shared.b64 %d1, [%r1];"
+            "mbarrier.pending_count.b64 %r2, %d1; st.global.u32 [%o+8], %r2; mbarrier.arrive.shared.b64 %d1, [%r1];"
+            "mbarrier.arrive.shared.b64 %d1, [%r1]; mbarrier.pending_count.b64 %r2, %d1; st.global.u32 [%o+12], %r2; E:"
+        ),
+        [5, 4, 2, 4],
+    ),
     "directives": (
         ".weak .global .u32 w1; .visible .global .u32 w2; .common .global .u32 w3; .extern .global .u32 ex;",
         "st.global.u32 [%o], 1; .pragma \"nounroll\";\n.loc 1 3 4\n",

@@ -19,7 +19,7 @@ _NO_RESULT = frozenset(
 )
 
 _WITH_RESULT = {
-    "mbarrier": {"arrive", "test_wait", "try_wait"},
+    "mbarrier": {"arrive", "arrive_drop", "test_wait", "try_wait", "pending_count"},
     "wgmma": {"mma_async"},
     "wmma": {"load", "mma"},
     "bar": {"red"},

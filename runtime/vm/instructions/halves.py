@@ -236,6 +236,13 @@ def _fma_bf16(ins: Instruction, frame: Frame, out: Array, full: str) -> Any:
             few = few[wrong]
             total.reshape(-1)[few] = fused(x[wrong], y[wrong], z[wrong])
 
+    def sign_zeros(few: Array) -> None:
+        """A product too small for float32 still gives the zero its sign."""
+        x, y = a.take(few), b.take(few)
+        lost = (x != 0) & (y != 0) & (x * y == 0)
+        if any_of(lost):
+            total.reshape(-1)[few[lost]] = (x * y)[lost]
+
     def run() -> None:
         fill_a()
         fill_b()
@@ -250,6 +257,9 @@ def _fma_bf16(ins: Instruction, frame: Frame, out: Array, full: str) -> Any:
         np.logical_not(suspect, suspect)
         if any_of(flat):
             correct(np.flatnonzero(flat))
+        np.equal(total, 0, suspect)
+        if any_of(flat):
+            sign_zeros(np.flatnonzero(flat))
         narrow()
 
     return run

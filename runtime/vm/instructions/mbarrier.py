@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -14,6 +14,9 @@ from tilewright.runtime.vm.frame import Frame
 from tilewright.runtime.vm.mbarriers import IDLE_POLLS
 from tilewright.runtime.vm.memory import Array
 from tilewright.runtime.vm.records import Address, Instruction, Operand, Register
+
+if TYPE_CHECKING:
+    from tilewright.runtime.vm.gang import Gang
 
 PHASE = 63
 
@@ -143,12 +146,13 @@ def _arrive(ins: Instruction, frame: Frame) -> Any:
             for lane in part:
                 value = int(extra[lane]) if extra is not None else 1
                 count, tx = (1, value) if expects else (value, 0)
+                pending = _guarded(ins, frame, lane, partial(_count, gang, int(offsets[lane])))
                 phase = _guarded(
                     ins, frame, lane,
                     partial(gang.mbarriers.arrive, int(offsets[lane]), count, tx=tx, drop=drop),
                 )  # fmt: skip
                 if state is not None:
-                    state[lane] = phase << PHASE
+                    state[lane] = phase << PHASE | pending
 
     return step
 
@@ -216,8 +220,22 @@ def _poll(ins: Instruction, frame: Frame, key: tuple[int, int], mask: Array | No
     return False
 
 
+def _count(gang: Gang, place: int) -> int:
+    return gang.mbarriers.read(place)[2]
+
+
 def _pending(ins: Instruction, frame: Frame) -> Any:
-    raise Fault("unsupported", f"instruction {ins.name} (the state token holds only the phase)")
+    """pending_count: the arrivals that were missing before the one that gave the state."""
+    target, source = ins.operands
+    assert isinstance(target, Register)
+    row, state = frame.row(target), frame.read(source, "u64")
+    mask_of_count = np.uint64((1 << 20) - 1)
+
+    def step(mask: Array | None) -> None:
+        where: Any = True if mask is None else mask
+        np.copyto(row, state & mask_of_count, casting="unsafe", where=where)
+
+    return step
 
 
 EFFECTS = {"mbarrier": _bind}
