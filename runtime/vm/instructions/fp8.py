@@ -61,7 +61,8 @@ def encoder(kind: str, *, relu: bool = False) -> Array:
     """
     bits = np.arange(1 << 16, dtype=np.uint32) << np.uint32(16)
     values = bits.view(np.float32)
-    return encode(np.where(values < 0, np.float32(0), values) if relu else values, kind)
+    with np.errstate(invalid="ignore"):  # NaN are among them
+        return encode(np.where(values < 0, np.float32(0), values) if relu else values, kind)
 
 
 @lru_cache(maxsize=4)
