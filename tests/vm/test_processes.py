@@ -56,7 +56,7 @@ def summary(report: vm.Report) -> dict[str, Any]:
     return found | {"races": sorted(found["races"]), "warnings": sorted(found["warnings"])}
 
 
-@pytest.mark.parametrize("checks", ["all", "late", "off"])
+@pytest.mark.parametrize("checks", ["all", "off"])
 def test_a_matmul_is_the_same_in_any_number_of_processes(
     compile_ptx: Compile, matmul_source: str, monkeypatch: pytest.MonkeyPatch,
     workers: list[int], checks: str,
@@ -98,7 +98,7 @@ def test_a_seed_means_the_same_in_every_process(monkeypatch: pytest.MonkeyPatch)
     outcomes = set()
     for seed in rng.integers(0, 1 << 40, 3).tolist():
         results = []
-        for count in (1, 3):
+        for count in (1, 2):
             y = x.copy()
             report = run_with(monkeypatch, count, STALE, "k", 32, BLOCK, [y], seed=seed)
             results.append((y.tobytes(), json.dumps(summary(report))))
@@ -124,12 +124,12 @@ def test_races_between_blocks_of_different_processes(
     monkeypatch: pytest.MonkeyPatch, body: str
 ) -> None:
     text, found = kernel(body), []
-    for count in (1, 2, 5):
+    for count in (1, 3):
         x = np.zeros(32 * BLOCK, np.uint32)
         report = run_with(monkeypatch, count, text, "k", 32, BLOCK, [x])
         found.append({race.lines for race in report.races})
     assert found[0]
-    assert found[0] == found[1] == found[2]
+    assert found[0] == found[1]
 
 
 def test_a_race_that_only_two_processes_have(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -139,7 +139,7 @@ def test_a_race_that_only_two_processes_have(monkeypatch: pytest.MonkeyPatch) ->
       setp.eq.u32 %c, %i, 16382; @%c st.global.u8 [%q+6], %i;
     """)
     shown = []
-    for count in (1, 2, 8):
+    for count in (1, 2, 3):
         report = run_with(monkeypatch, count, text, "k", 32, BLOCK, [np.zeros(40, np.uint32)])
         (race,) = report.races
         assert race.earlier.block == (0, 0, 0) and race.later.block == (31, 0, 0)
@@ -171,7 +171,7 @@ PRINT = (HEADER + """
 
 def test_printed_lines_come_in_the_order_of_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
     outputs = []
-    for count in (1, 4):
+    for count in (1, 3):
         x = np.zeros(32 * BLOCK, np.uint32)
         outputs.append(run_with(monkeypatch, count, PRINT, "k", 32, BLOCK, [x]).output)
     assert outputs[0] == outputs[1]
@@ -186,7 +186,7 @@ FAULT = kernel("""
 
 def test_a_fault_in_a_worker_is_the_callers(monkeypatch: pytest.MonkeyPatch) -> None:
     found = []
-    for count in (1, 2, 8):
+    for count in (1, 2, 3):
         x = np.full(32 * BLOCK, 7, np.uint32)
         with pytest.raises(vm.Fault) as error:
             run_with(monkeypatch, count, FAULT, "k", 32, BLOCK, [x])
@@ -201,7 +201,7 @@ def test_a_fault_in_a_worker_is_the_callers(monkeypatch: pytest.MonkeyPatch) -> 
 def test_the_first_fault_counts(monkeypatch: pytest.MonkeyPatch) -> None:
     """Blocks of all processes fault; the caller hears of the first one."""
     text = kernel("setp.gt.u32 %c, %b, 1; @%c trap;")
-    for count in (2, 3):
+    for count in (1, 3):
         x = np.zeros(4, np.uint32)
         with pytest.raises(vm.Fault, match=r"block \(2, 0, 0\)"):
             run_with(monkeypatch, count, text, "k", 32, BLOCK, [x])
