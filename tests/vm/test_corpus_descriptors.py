@@ -92,6 +92,7 @@ CASES: list[tuple[str, Any, Any, tuple[int, int, int], tuple[int, int], bool, fl
     ("tma_matmul_f16", "f2", "f2", (101, 152, 200), (64, 128), False, 2.0**-11),
     ("tma_matmul_bf16_two_warpgroups", BF16, BF16, (150, 88, 264), (128, 64), True, 2.0**-8),
     ("tma_matmul_f16_narrow", "f2", "f2", (75, 48, 104), (64, 32), True, 2.0**-11),
+    ("tma_matmul_two_blocks", "f2", "f2", (101, 208, 144), (128, 128), False, 2.0**-11),
     ("tma_matmul_e4m3", E4M3, "f2", (75, 72, 400), (64, 64), True, 2.0**-11),
     ("tma_matmul_tf32", "f4", "f4", (75, 72, 116), (64, 64), True, 2.0**-24),
 ]

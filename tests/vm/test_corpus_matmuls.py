@@ -63,14 +63,14 @@ def clean(report: vm.Report, allowed: tuple[str, ...] = ()) -> None:
 
 
 def product(
-    run_corpus: Launch, rng: np.random.Generator, name: str, types: tuple[str, str],
+    run_corpus: Launch, rng: np.random.Generator, name: str, types: tuple[str, ...],
     sizes: tuple[int, int, int], tiles: tuple[int, int], *, transposed: bool = False,
-    pad: int = 8, each: float = 2.0**-23, **how: Any,
+    each: float = 2.0**-23, **how: Any,
 ) -> None:  # fmt: skip
-    (m, n, k), (type, out) = sizes, types
-    a = draw(rng, (m, k), type, pad=16)
+    (m, n, k), (left, right, out) = sizes, (types[0], types[-2], types[-1])
+    a = draw(rng, (m, k), left, pad=16)
     b = draw(
-        rng, (n, k) if transposed else (k, n), type, pad=-(n if not transposed else k) % 16 + 16
+        rng, (n, k) if transposed else (k, n), right, pad=-(n if not transposed else k) % 16 + 16
     )
     c = np.full((m, n + -n % 16), 77, DTYPES[out])
     grid = (-(-m // tiles[0]), -(-n // tiles[1]))
@@ -81,7 +81,7 @@ def product(
     assert (c[:, n:] == 77).all()
 
 
-CASES: list[tuple[str, tuple[str, str], tuple[int, int, int], tuple[int, int], dict[str, Any]]] = [
+CASES: list[tuple[str, tuple[str, ...], tuple[int, int, int], tuple[int, int], dict[str, Any]]] = [
     ("matmul_f16_sm80_stages1", ("fp16", "fp16"), (101, 83, 112), (64, 64), {}),
     ("matmul_f16_sm80_stages3", ("fp16", "fp16"), (101, 83, 144), (64, 64), {}),
     ("matmul_f16_sm80_stages4", ("fp16", "fp16"), (70, 130, 208), (64, 64), {}),
@@ -104,6 +104,9 @@ CASES: list[tuple[str, tuple[str, str], tuple[int, int, int], tuple[int, int], d
     ("matmul_tf32x3", ("fp32", "fp32"), (45, 70, 80), (32, 64), {"each": 2.0**-21}),
     ("matmul_bf16x3", ("fp32", "fp32"), (75, 40, 80), (64, 32), {"each": 2.0**-14}),
     ("matmul_f32_exact", ("fp32", "fp32"), (45, 51, 48), (32, 32), {}),
+    ("matmul_f16_one_warp", ("fp16", "fp32"), (21, 35, 48), (16, 16), {}),
+    ("matmul_bf16_four_blocks", ("bf16", "fp32"), (101, 203, 144), (128, 128), {}),
+    ("matmul_e4m3_e5m2", ("fp8e4nv", "fp8e5", "fp32"), (75, 101, 208), (64, 64), {"transposed": True}),
     ("matmul_f64", ("fp64", "fp64"), (45, 51, 48), (32, 32), {"each": 2.0**-52}),
 ]  # fmt: skip
 

@@ -147,6 +147,8 @@ PROGRAMS = [
             {"BM": 128, "BN": 64, "BK": 64, "TRANSPOSED": True, "ACC": tl.float32}, {"num_warps": 8, "num_stages": 4}),
     Program("tma_matmul_f16_narrow", matmul, 90, _tiles("fp16", "64,32", "32,32", "64,32") + " K:i32",
             {"BM": 64, "BN": 32, "BK": 32, "TRANSPOSED": True, "ACC": tl.float32}, {"num_stages": 2}),
+    Program("tma_matmul_two_blocks", matmul, 90, _tiles("fp16", "128,64", "64,128", "128,128") + " K:i32",
+            {"BM": 128, "BN": 128, "BK": 64, "TRANSPOSED": False, "ACC": tl.float32}, {"num_ctas": 2}),
     Program("tma_matmul_e4m3", matmul, 90, _E4, {"BM": 64, "BN": 64, "BK": 128, "TRANSPOSED": True, "ACC": tl.float32}),
     Program("tma_matmul_tf32", matmul, 90, _tiles("fp32", "64,32", "64,32", "64,64") + " K:i32",
             {"BM": 64, "BN": 64, "BK": 32, "TRANSPOSED": True, "ACC": tl.float32}),
