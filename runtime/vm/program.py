@@ -7,7 +7,7 @@ all of them.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from tilewright.runtime.vm.faults import Fault, Place
@@ -16,6 +16,7 @@ from tilewright.runtime.vm.records import (
     Address,
     Function,
     Group,
+    Immediate,
     Instruction,
     Inverted,
     Module,
@@ -23,6 +24,7 @@ from tilewright.runtime.vm.records import (
     Pair,
     Register,
     Selected,
+    Special,
     Symbol,
     Variable,
     Vector,
@@ -99,9 +101,13 @@ def link(module: Module, entry: str) -> Program:
     return program
 
 
-def operands(operand: Operand) -> Iterator[Operand]:
-    """An operand and everything inside it."""
-    yield operand
+_LEAVES = frozenset({Register, Immediate, Symbol, Special})
+
+
+def operands(operand: Operand) -> Sequence[Operand]:
+    """An operand and everything inside it, from the outside in."""
+    if type(operand) in _LEAVES:
+        return (operand,)
     inner: tuple[Operand, ...] = ()
     if isinstance(operand, (Vector, Group)):
         inner = operand.items
@@ -113,8 +119,10 @@ def operands(operand: Operand) -> Iterator[Operand]:
         inner = (operand.register,)
     elif isinstance(operand, Address):
         inner = (operand.base, *operand.extra)
+    found = [operand]
     for item in inner:
-        yield from operands(item)
+        found += operands(item)
+    return found
 
 
 def _reachable(module: Module, entry: Function) -> list[Function]:
