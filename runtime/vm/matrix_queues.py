@@ -34,11 +34,24 @@ class MatrixQueues:
         self.gang = gang
         self.queues: dict[int, Queue] = {}
         self.in_flight = False  # whether anything may be
+        self.fenced: set[int] = set()  # warpgroups that changed no operand since their wgmma.fence
 
     def reset(self) -> None:
         """New blocks."""
         self.queues.clear()
         self.in_flight = False
+        self.fenced.clear()
+
+    def fence(self, leader: int) -> None:
+        """wgmma.fence."""
+        self.fenced.add(leader)
+
+    def change(self, frame: Frame, mask: Array | None) -> None:
+        """Lanes write registers of products."""
+        warps = np.arange(frame.warps) if mask is None else np.unique(np.flatnonzero(mask) // 32)
+        warps = warps + frame.low // 32
+        within = warps % (self.gang.block_lanes // 32)
+        self.fenced.difference_update((warps - within % 4).tolist())
 
     def issue(self, leader: int, action: Callable[[], None], time: int, held: Held) -> None:
         """Work of the warpgroup whose first warp is `leader`."""

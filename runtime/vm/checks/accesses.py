@@ -12,7 +12,7 @@ from tilewright.runtime.vm.checks.clocks import Clocks
 from tilewright.runtime.vm.checks.detector import NARROW, WEAK, WIDE, Accessors, Detector
 from tilewright.runtime.vm.checks.ledger import Ledger
 from tilewright.runtime.vm.checks.ordering import BLOCK, STRONG, Ordering, bind_order, scope_of
-from tilewright.runtime.vm.checks.products import bind_use, uses_of
+from tilewright.runtime.vm.checks.products import bind_change, bind_use, uses_of
 from tilewright.runtime.vm.checks.races import Access, Race
 from tilewright.runtime.vm.checks.registers import written
 from tilewright.runtime.vm.checks.shadow import Region
@@ -77,6 +77,7 @@ class AccessChecks:
 
         uses = suspects.products and not suspects.products.isdisjoint(uses_of(ins).results)
         use = bind_use(ins, frame, self.ledger) if uses else None
+        change = bind_change(ins, frame, suspects.products) if uses else None
 
         def before(mask: Array | None) -> None:
             if use is not None:
@@ -90,6 +91,8 @@ class AccessChecks:
             for flags in targets:
                 value = sources[0] if copies else True
                 np.copyto(flags, value, where=True if mask is None else mask)
+            if change is not None:
+                change(frame, mask)
 
         return before, after
 

@@ -211,6 +211,12 @@ class BulkChecks(AccessChecks):
         self.access("shared", offsets, who, 16, "read", pc, text, WEAK, MATRIX, True)
         return self.clocks.time
 
+    def missing_matrix_fence(self, ins: Instruction) -> None:
+        """A product whose registers were written without a wgmma.fence since."""
+        program = self.gang.program
+        message = "no wgmma.fence between the writes of its registers and this product"
+        self.ledger.notice("missing fence", message, program, program.pc_of(ins))
+
     def matrix_waited(self, warps: Array, leader: int, time: int) -> None:
         """The warps of a warpgroup waited for its matrix work."""
         column = self.clocks.agent(MATRIX, leader)

@@ -63,3 +63,15 @@ def bind_use(ins: Instruction, frame: Frame, ledger: Ledger) -> Callable[[Array 
             ledger.notice("product in flight", message, program, pc)
 
     return before
+
+
+def bind_change(
+    ins: Instruction, frame: Frame, products: frozenset[str]
+) -> Callable[[Frame, Array | None], None] | None:
+    """What to do after an instruction that writes registers of products: they need a new
+    `wgmma.fence`. Copies of one register to another do not count; assemblers see through them.
+    """
+    is_copy = ins.opcode == "mov" and isinstance(ins.operands[1], Register)
+    if ins.opcode == "wgmma" or is_copy or products.isdisjoint(written(ins)):
+        return None
+    return frame.gang.matrix_queues.change

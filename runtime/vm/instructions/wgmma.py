@@ -60,7 +60,7 @@ def _bind(ins: Instruction, frame: Frame) -> Any:
     if name == "mma_async":
         return _bind_product(ins, frame)
     if name == "fence":
-        return members
+        return _for_each(frame, members, queues.fence)
     if name == "commit_group":
         return _for_each(frame, members, queues.commit)
     if name == "wait_group":
@@ -118,6 +118,8 @@ def _bind_product(ins: Instruction, frame: Frame) -> Any:
             keeps = bool(accumulate(lane))
             get_a, get_b = read_a(lane, leader), read_b(lane, leader)
             time = gang.checks.clocks.time if gang.checks is not None else 0
+            if gang.checks is not None and leader not in gang.matrix_queues.fenced:
+                gang.checks.missing_matrix_fence(ins)
 
             def act(lane: int = lane, keeps: bool = keeps, x: Any = get_a, y: Any = get_b) -> None:
                 product = np.matmul(x() * np.float32(signs[0]), (y() * np.float32(signs[1])).T)
