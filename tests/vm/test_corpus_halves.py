@@ -132,6 +132,10 @@ def directed(exact: Array, dtype: Any, mode: str) -> Array:
     return np.where(wrong, np.nextafter(near, toward.astype(dtype)), near)
 
 
+def clip(x: Array, bits: int, signed: bool) -> Array:
+    return np.clip(x, -(2.0 ** (bits - 1)) if signed else 0, 2.0 ** (bits - signed) - 1)
+
+
 @pytest.mark.parametrize("arch", ["sm80", "sm90"])
 def test_conversions_of_halves(corpus_ptx: Text, rng: np.random.Generator, arch: str) -> None:
     n = 403
@@ -159,9 +163,6 @@ def test_conversions_of_halves(corpus_ptx: Text, rng: np.random.Generator, arch:
         for row, value in enumerate(want):
             same(o[11 + row].view(BF16), value)
     v, b = o[0].view(h).astype("f8"), o[11].view(BF16).astype("f8")
-    clip = lambda x, bits, signed: np.clip(
-        x, -(2.0 ** (bits - 1)) if signed else 0, 2.0 ** (bits - signed) - 1
-    )  # noqa: E731
     whole = [
         np.rint(v), np.trunc(v), np.ceil(v), np.floor(v), clip(np.trunc(v), 16, True), clip(np.rint(v), 16, False),
         clip(np.floor(v), 32, False), np.ceil(v), clip(np.rint(v), 53, False), clip(np.trunc(v), 8, True),
