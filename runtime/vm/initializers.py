@@ -5,11 +5,11 @@ from __future__ import annotations
 import struct
 from typing import Any
 
-from tilewright.runtime.vm.expressions import Cursor, evaluate, starts_expression
+from tilewright.runtime.vm.expressions import evaluate, starts_expression
 from tilewright.runtime.vm.records import Pointer, Symbol
 
 
-class Initializer(Cursor):
+class Initializer:
     """Reads one initializer; `pointers` are the places that addresses fill at launch."""
 
     def __init__(self, cursor: Any, unit: int, element: str) -> None:

@@ -99,9 +99,9 @@ def describe(width: int = 100) -> str:
     for items in forms().values():
         for form in items:
             families.setdefault(form.family, []).append(form)
-    for family, items in families.items():
+    for family, of_family in families.items():
         lines += [family, ""]
-        for form in items:
+        for form in of_family:
             lines += textwrap.wrap(
                 str(form), width, initial_indent="  ", subsequent_indent="      "
             )

@@ -367,8 +367,10 @@ class _Parser:
             else:
                 instruction = self.instruction(source)
                 if instruction.opcode == "ret":
-                    guard = {"guard": instruction.guard, "negated": instruction.negated}
-                    body.instructions.extend(replace(i, **guard) for i in self.passed[1])
+                    guard, negated = instruction.guard, instruction.negated
+                    body.instructions.extend(
+                        replace(i, guard=guard, negated=negated) for i in self.passed[1]
+                    )
                 body.instructions.append(instruction)
 
     def location(self) -> tuple[int, int]:

@@ -113,8 +113,8 @@ def _missing(ins: Any, frame: Any) -> Any:
     raise AssertionError(f"{ins.name} is listed and missing")
 
 
-VALUES = {opcode: partial(_known, binder) for opcode, binder in _VALUES.items()}
-EFFECTS = {
+VALUES: dict[str, Binder] = {opcode: partial(_known, binder) for opcode, binder in _VALUES.items()}
+EFFECTS: dict[str, Binder] = {
     **dict.fromkeys(MISSING, _missing),
     **{opcode: partial(_known, binder) for opcode, binder in _EFFECTS.items()},
 }

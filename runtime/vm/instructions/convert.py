@@ -198,7 +198,8 @@ def _rounded(s: Array, e: Array, target: str, mode: str) -> Array:
     below = widen(to_bf16(single, "rz"), "bf16")
     inexact = np.isfinite(single) & (single != below)
     away = inexact & ((single > 0) if mode == "rp" else (single < 0) if mode == "rm" else False)
-    return (below.view(np.uint32) + (away.astype(np.uint32) << np.uint32(16))).view(np.float32)
+    bits: Array = below.view(np.uint32) + (away.astype(np.uint32) << np.uint32(16))
+    return bits.view(np.float32)
 
 
 def _half(odd: Array, mode: str) -> Array:

@@ -75,7 +75,8 @@ def stored_columns(form: Form, metadata: Array) -> Array | None:
     if form.a == "tf32":
         if not ((metadata == 0b0100) | (metadata == 0b1110)).all():
             return None
-        return 2 * chunk + (first >> 1)
+        columns: Array = 2 * chunk + (first >> 1)
+        return columns
     if (first >= second).any():
         return None
     units = np.stack([4 * chunk + first, 4 * chunk + second], axis=3)

@@ -135,7 +135,7 @@ def _multiply_add(ins: Instruction, frame: Frame) -> Any:
         total = (a * b + c + int("po" in ins.mods)) >> shift
         if "sat" in ins.mods:
             total = _clip(total, 32, signed)
-        return (total & 0xFFFFFFFF).astype(np.int64)
+        return np.asarray(total & 0xFFFFFFFF).astype(np.int64)
 
     return _bind(compute, ins, frame)
 
