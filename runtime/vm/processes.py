@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from tilewright.runtime.vm.launch import Launch
 
 VARIABLE = "TILEWRIGHT_VM_PROCESSES"
+ALONE = f"{VARIABLE}=1 runs all blocks in one process"
 WORTH_SECONDS = 4.0  # of work left after the first gang; half of it is far above a start
 _HEAP = ("malloc", "free")
 
@@ -114,19 +115,32 @@ def _run_shares(gangs: Gangs, shares: list[list[Range]]) -> Outcome:
     parts: list[Part] = []
     workers: list[Worker] = []
     try:
-        workers.extend(Worker(gangs.launch, share) for share in shares[1:])
+        try:
+            for share in shares[1:]:
+                workers.append(Worker(gangs.launch, share))
+        except OSError as error:
+            if workers:  # those may have begun to change the arguments
+                return Fault("process", f"no more processes: {error}; {ALONE}"), []
+            return gangs.run([gang for share in shares for gang in share]), []
         fault = gangs.run(shares[0])
         for worker in workers:
-            if fault is not None:
-                break
-            part = worker.wait()
-            join(gangs, part, is_last=worker is workers[-1])
-            parts.append(part)
-            fault = part.fault
+            if fault is None:
+                fault = _collect(gangs, worker, parts, is_last=worker is workers[-1])
         return fault, parts
     finally:
         for worker in workers:
             worker.stop()
+
+
+def _collect(gangs: Gangs, worker: Worker, parts: list[Part], *, is_last: bool) -> Fault | None:
+    """Waits for a worker and joins its part; the fault that ended it."""
+    try:
+        part = worker.wait()
+    except Fault as lost:
+        return lost
+    join(gangs, part, is_last=is_last)
+    parts.append(part)
+    return part.fault
 
 
 class Worker:
@@ -141,11 +155,15 @@ class Worker:
         files = [launch.arena.file.fileno(), self.job.fileno(), self.result.fileno()]
         code = f"from {__package__}.worker import main; main()"
         path = os.pathsep.join(os.path.abspath(entry) for entry in sys.path)
-        self.process = subprocess.Popen(
-            [sys.executable, "-P", "-c", code, *map(str, files)],
-            pass_fds=files, stdin=subprocess.DEVNULL,
-            env={**os.environ, "PYTHONPATH": path, VARIABLE: "1"},
-        )  # fmt: skip
+        try:
+            self.process = subprocess.Popen(
+                [sys.executable, "-P", "-c", code, *map(str, files)],
+                pass_fds=files, stdin=subprocess.DEVNULL,
+                env={**os.environ, "PYTHONPATH": path, VARIABLE: "1"},
+            )  # fmt: skip
+        except OSError:
+            self._close()
+            raise
 
     def wait(self) -> Part:
         """The worker's part, when it is done."""
@@ -161,16 +179,16 @@ class Worker:
         reason = f"failed with exit code {code}"
         if code < 0:
             reason = f"was killed by {signal.Signals(-code).name}"
-        return (
-            f"the process that ran blocks {first} to {last + count - 1} {reason}; "
-            f"{VARIABLE}=1 runs all blocks in one process"
-        )
+        return f"the process that ran blocks {first} to {last + count - 1} {reason}; {ALONE}"
 
     def stop(self) -> None:
         """Ends the process if it still runs, and frees its files."""
         if self.process.poll() is None:
             self.process.kill()
             self.process.wait()
+        self._close()
+
+    def _close(self) -> None:
         self.job.close()
         self.result.close()
 

@@ -217,8 +217,18 @@ def test_a_killed_worker_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     x = np.zeros(32 * BLOCK, np.uint32)
     with pytest.raises(vm.Fault, match=r"(?s)blocks 16 to 31 .*SIGKILL.*=1 runs all") as error:
         run_with(monkeypatch, 2, kernel("st.global.u32 [%p], %i;"), "k", 32, BLOCK, [x])
-    assert error.value.kind == "process"
+    assert error.value.kind == "process" and error.value.report is not None
     assert (x == 0).all()
+
+
+def test_where_no_process_starts_one_does_everything(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*args: Any, **options: Any) -> None:
+        raise OSError("no more processes")
+
+    monkeypatch.setattr(processes.subprocess, "Popen", refuse)
+    x = np.zeros(32 * BLOCK, np.uint32)
+    run_with(monkeypatch, 3, kernel("st.global.u32 [%p], %i;"), "k", 32, BLOCK, [x])
+    np.testing.assert_array_equal(x, np.arange(32 * BLOCK))
 
 
 @pytest.mark.parametrize("body", [
