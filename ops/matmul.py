@@ -16,6 +16,7 @@ from typing import Any
 import torch
 
 import tilewright as tw
+from tilewright.ops.plain import runs_plainly
 from tilewright.ops.registry import FLOATS, register
 from tilewright.runtime.errors import LaunchError
 from tilewright.runtime.kernel import kernel
@@ -67,7 +68,7 @@ def matmul(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
     broadcast. Differentiable for floats. Raises `LaunchError` naming what does not fit.
     """
     _check(a, b)
-    result: torch.Tensor = _op(a, b)
+    result: torch.Tensor = _run(a, b) if runs_plainly(a, b) else _op(a, b)
     return result
 
 

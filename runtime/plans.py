@@ -14,7 +14,7 @@ from tilewright.runtime.arguments import Signature
 from tilewright.runtime.compile import Compiled
 from tilewright.runtime.errors import LaunchError
 from tilewright.runtime.overlap import check_overlap, may_share
-from tilewright.runtime.programs import VmProgram
+from tilewright.runtime.programs import CpuProgram, VmProgram
 from tilewright.runtime.vm.launch import CHECKS
 
 Fetch = Callable[[tuple[Any, ...], Mapping[str, Any]], Any]
@@ -34,20 +34,25 @@ class Plan:
     spans: tuple[int, ...]
 
 
-@dataclass(frozen=True)
 class Prepared:
     """A launch on the cpu of which only the addresses of the tensors are missing."""
 
-    plan: Plan
+    def __init__(self, plan: Plan) -> None:
+        self.plan = plan
+        program = plan.compiled.program
+        assert isinstance(program, CpuProgram)
+        self._program = program
+        self._places = tuple(word for word, _, _ in plan.pointers)
+        self._words = program.pack(plan.words)
 
     def __call__(self, *addresses: int) -> None:
         """Run it on tensors at `addresses`, in the order of the kernel's parameters."""
-        plan = self.plan
-        words = list(plan.words)
-        for (word, _, _), address in zip(plan.pointers, addresses, strict=True):
-            words[word] = address
-        if plan.blocks:
-            plan.compiled.program.launch(plan.blocks, words, {})
+        if self.plan.blocks == 0:
+            return
+        words = type(self._words).from_buffer_copy(self._words)
+        for place, address in zip(self._places, addresses, strict=True):
+            words[place] = address
+        self._program.run(words, self.plan.blocks)
 
 
 def launch_plan(plan: Plan, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:

@@ -51,9 +51,16 @@ class CpuProgram:
     codes: tuple[str, ...]
 
     def launch(self, blocks: int, words: Sequence[Word], tensors: Mapping[int, Any]) -> None:
-        packed = (ctypes.c_int64 * len(words))(
+        self.run(self.pack(words), blocks)
+
+    def pack(self, words: Sequence[Word]) -> Any:
+        """The words as an array in memory."""
+        return (ctypes.c_int64 * len(words))(
             *(float_bits(w) if c == "f" else int(w) for c, w in zip(self.codes, words, strict=True))
         )
+
+    def run(self, packed: Any, blocks: int) -> None:
+        """Run it on words from `pack`."""
         failure = self.function(packed, blocks, torch().get_num_threads())
         if failure:
             raise LaunchError(f"the kernel stopped: {failure.decode()}")

@@ -32,7 +32,7 @@ def write_entry(name: str, grid: ForTiles, *, panels: bool, grouping: Grouping |
     if grouping:
         declared += " lease.held->group = group;"
     parameter = ", tw::Operands& panels" if panels else ""
-    chunk = "1" if grouping else "count / (4 * team) + 1" if panels else "count / (16 * team) + 1"
+    chunk = "1" if grouping else f"tw::most<int64_t>(count / ({4 if panels else 32} * team), 1)"
     body = _run_group(grid, grouping) if grouping else _run_block(grid, panels=panels)
     units = _count_groups(grid, grouping) if grouping else [f"const int64_t count = {count};"]
     return f"""\

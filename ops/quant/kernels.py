@@ -14,6 +14,8 @@ from dataclasses import dataclass
 from math import gcd
 from typing import Any
 
+import torch
+
 import tilewright as tw
 from tilewright.runtime.kernel import kernel
 
@@ -92,16 +94,22 @@ def dense_kernel(
     tw.store(y, (i * bm, j * bn), acc.cast(y.dtype))
 
 
-PANEL_TILES = ((1, 128, 4096), (4, 128, 2048), (16, 256, 1024), (64, 256, 512))
+PANEL_TILES = ((1, 256, 4096), (4, 128, 2048), (16, 256, 1024), (64, 256, 512))
 """(bm, bn, bk at most) of `panel_kernel`; the first whose bm holds M, else the last."""
 
 DENSE_TILES = {2: ((16, 64, 32), (64, 64, 32)), 4: ((16, 32, 16), (32, 32, 16))}
 """The same for `dense_kernel`, by the bytes of an activation: f32 products run lane by lane."""
 
 
-def panel_config(m: int, k: int, group: int, size: int) -> dict[str, Any]:
+BLOCKS_PER_THREAD = 4
+"""Fewer, and threads would wait for the last one."""
+
+
+def panel_config(m: int, n: int, k: int, group: int, size: int) -> dict[str, Any]:
     """Tiles of `panel_kernel` for M rows of any dtype: bk holds whole groups, or divides one."""
     bm, bn, deep = choose_tiles(PANEL_TILES, m)
+    while bn > 64 and n < BLOCKS_PER_THREAD * bn * torch.get_num_threads():
+        bn //= 2
     if group >= k:  # one group: any depth lies within it
         return {"bm": bm, "bn": bn, "bk": min(deep, -(-k // 64) * 64), "gk": 1}
     if group > deep:
@@ -110,7 +118,7 @@ def panel_config(m: int, k: int, group: int, size: int) -> dict[str, Any]:
     return {"bm": bm, "bn": bn, "bk": group * count, "gk": count}
 
 
-def dense_config(m: int, k: int, group: int, size: int) -> dict[str, Any]:
+def dense_config(m: int, n: int, k: int, group: int, size: int) -> dict[str, Any]:
     """Tiles of `dense_kernel` for M rows of elements of `size` bytes: bk divides the group."""
     bm, bn, deep = choose_tiles(DENSE_TILES[size], m)
     return {"bm": bm, "bn": bn, "bk": deep if group >= k else gcd(group, deep)}

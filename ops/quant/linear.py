@@ -3,8 +3,8 @@
     out[..., j] = sum_k x[..., k] * W[j, k] + bias[j],   W = dequantize(q)
 
 Sums in f32, rounded once to x's dtype. On a CPU with f32 activations the error of an output is at
-most (K + 8) * 2^-23 * sum_k |x| * (code + zero) * scale; 16-bit activations add half a unit in the
-last place of the result.
+most (K + 8) * 2^-23 * sum_k |x| * (code + zero) * scale; with 16-bit activations code + zero + 32
+stands for code + zero, and half a unit in the last place of the result is added.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from typing import Any
 import torch
 
 from tilewright.ir.types import DType, u8
+from tilewright.ops.plain import runs_plainly
 from tilewright.ops.quant.forms import FORMS, Form, family_of
 from tilewright.ops.quant.kernels import (
     Weights,
@@ -38,10 +39,10 @@ FLOATS = (torch.float16, torch.bfloat16, torch.float32)
 
 @dataclass(frozen=True)
 class Way:
-    """How a family runs the layer: its kernel, and the config for (M, K, group, bytes of an x)."""
+    """How a family runs the layer: its kernel, and the config for (M, N, K, group, bytes of x)."""
 
     kernel: KernelFunction
-    config: Callable[[int, int, int, int], dict[str, Any]]
+    config: Callable[[int, int, int, int, int], dict[str, Any]]
 
 
 WAYS = {"cpu": Way(panel_kernel, panel_config), "cuda": Way(dense_kernel, dense_config)}
@@ -59,7 +60,7 @@ def quant_linear(
         raise LaunchError(f"q is a {type(q).__name__}, want a QuantizedTensor", "q = quantize(w)")
     if q.form == PORTABLE:
         raise LaunchError("q is in its portable form", "q = q.to_device_form(), once")
-    if x.device == q.device and q.form != family_of(x.device):
+    if q.form != ("cuda" if x.is_cuda else "cpu") and x.device == q.device:
         raise LaunchError(
             f"q is in the form of family {q.form}, x is on {x.device}",
             "q = q.to_portable_form().to_device_form()",
@@ -78,21 +79,11 @@ def call_linear(
     k: int,
 ) -> torch.Tensor:
     """`quant_linear` on plain tensors in device form; checks what the operator relies on."""
+    if runs_plainly(x, codes, scales, zeros, bias):
+        return _run(x, codes, scales, zeros, bias, spec, n, k)
     _check(x, codes, bias, n, k)
-    args = (x, codes, scales, zeros, bias, spec, n, k)
-    result: torch.Tensor
-    if torch.compiler.is_compiling() or _needs_gradient(x, bias):
-        result = _linear(*args)
-        return result
-    # The autograd layer of an operator is Python: several µs of a launch that takes twenty.
-    with torch._C._AutoDispatchBelowAutograd():
-        result = _linear(*args)
+    result: torch.Tensor = _linear(x, codes, scales, zeros, bias, spec, n, k)
     return result
-
-
-def _needs_gradient(x: torch.Tensor, bias: torch.Tensor | None) -> bool:
-    wanted = x.requires_grad or (bias is not None and bias.requires_grad)
-    return wanted and torch.is_grad_enabled()
 
 
 def _check(x: torch.Tensor, codes: torch.Tensor, bias: torch.Tensor | None, n: int, k: int) -> None:
@@ -154,11 +145,12 @@ def launch_linear(
 ) -> Any:
     """Run the family's kernel on matrices x (M, K) and y (M, N)."""
     way = WAYS[family]
-    return way.kernel(x, weights, bias, y, target=target, **_statics(way, x, spec))
+    statics = _statics(way, x, y.shape[1], spec)
+    return way.kernel(x, weights, bias, y, target=target, **statics)
 
 
-def _statics(way: Way, x: torch.Tensor, spec: QSpec) -> dict[str, Any]:
-    config = way.config(x.shape[0], x.shape[1], spec.group, x.element_size())
+def _statics(way: Way, x: torch.Tensor, n: int, spec: QSpec) -> dict[str, Any]:
+    config = way.config(x.shape[0], n, x.shape[1], spec.group, x.element_size())
     return {"group": spec.group, "midpoint": spec.midpoint, **config}
 
 
@@ -172,33 +164,45 @@ def _run(
     n: int,
     k: int,
 ) -> torch.Tensor:
+    held = (x, codes, scales, zeros, bias)
+    key = (text, n, k, *[None if t is None else _describe(t) for t in held])
+    found = _prepared.get(key)
+    if found is not None:
+        out = x.new_empty(found.shape)
+        found.launch(*[t.data_ptr() for t in (*held, out) if t is not None])
+        return out
+    _check(x, codes, bias, n, k)
     x = x.contiguous()
     out = x.new_empty(*x.shape[:-1], n)
-    if not x.is_cpu:
-        spec, rows = QSpec.parse(text), prod(x.shape[:-1])
-        weights = _weights(FORMS["cuda"], codes, scales, zeros, spec, (n, k))
-        launch_linear(x.view(rows, k), weights, bias, out.view(rows, n), spec, family="cuda")
+    if x.is_cpu:
+        launch = _prepare(x, codes, scales, zeros, bias, out, QSpec.parse(text))
+        if held[0] is x:
+            if len(_prepared) >= PREPARED_LIMIT:
+                _prepared.clear()
+            _prepared[key] = Known(launch, out.shape)
+        launch(*[t.data_ptr() for t in (x, *held[1:], out) if t is not None])
         return out
-    key = (text, n, k, *map(_describe, (x, codes, scales, zeros, bias)))
-    launch = _prepared.get(key)
-    if launch is None:
-        if len(_prepared) >= PREPARED_LIMIT:
-            _prepared.clear()
-        launch = _prepared[key] = _prepare(x, codes, scales, zeros, bias, out, QSpec.parse(text))
-    held = (x, codes, scales, zeros, bias, out)
-    launch(*[tensor.data_ptr() for tensor in held if tensor is not None])
+    spec, rows = QSpec.parse(text), prod(x.shape[:-1])
+    weights = _weights(FORMS["cuda"], codes, scales, zeros, spec, (n, k))
+    launch_linear(x.view(rows, k), weights, bias, out.view(rows, n), spec, family="cuda")
     return out
 
 
-def _describe(tensor: torch.Tensor | None) -> Any:
+def _describe(tensor: torch.Tensor) -> Any:
     """What a launch depends on of one argument."""
-    if tensor is None:
-        return None
-    return (tensor.dtype, tensor.shape, tensor.stride(), tensor.device)
+    return (tensor.dtype, tensor.shape, tensor.stride(), tensor.is_cpu)
+
+
+@dataclass(frozen=True)
+class Known:
+    """A launch on the cpu for contiguous x of one shape, and the shape of its result."""
+
+    launch: Prepared
+    shape: torch.Size
 
 
 PREPARED_LIMIT = 4096
-_prepared: dict[Any, Prepared] = {}
+_prepared: dict[Any, Known] = {}
 """Launches by what they depend on: format, shapes and dtypes, never a tensor."""
 
 
@@ -216,7 +220,7 @@ def _prepare(
     weights = _weights(FORMS["cpu"], codes, scales, zeros, spec, (n, k))
     x = x.view(rows, k)
     args = (x, weights, bias, out.view(rows, n))
-    return way.kernel.prepare(*args, **_statics(way, x, spec))
+    return way.kernel.prepare(*args, **_statics(way, x, n, spec))
 
 
 def _fake(

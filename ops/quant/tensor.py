@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 import torch
 
 from tilewright.ops.quant.forms import FORMS, family_of
+from tilewright.ops.quant.memory import copy_codes
 from tilewright.ops.quant.quantize import Parts, dequantize_parts, quantize_parts
 from tilewright.ops.quant.spec import QSpec
 from tilewright.runtime.errors import LaunchError
@@ -81,7 +82,7 @@ class QuantizedTensor:
 
     def clone(self) -> QuantizedTensor:
         """A copy that shares no memory."""
-        return self._map(torch.clone)
+        return self._map(lambda part: copy_codes(part) if part is self.codes else part.clone())
 
     def dequantize(self, dtype: torch.dtype = torch.float32) -> torch.Tensor:
         """The weight (N, K) that the codes stand for, rounded once to `dtype`."""
