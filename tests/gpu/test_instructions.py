@@ -20,6 +20,8 @@ from tilewright.tests.vm import (
     test_language,
     test_matrix,
     test_other_mma,
+    test_special_values,
+    test_warps,
     test_wmma,
 )
 
@@ -28,7 +30,10 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore::RuntimeWarning"),
 ]
 _RUNNERS = {"run_ptx", "execute"}
-MODULES = (test_exact, test_instructions, test_language, test_matrix, test_other_mma, test_wmma)
+MODULES = (
+    test_exact, test_instructions, test_language, test_matrix, test_other_mma, test_special_values,
+    test_warps, test_wmma,
+)  # fmt: skip
 
 
 def cases(module: ModuleType) -> dict[str, Any]:

@@ -273,6 +273,21 @@ def _unary(function: Function, ins: Instruction, frame: Frame, out: list[Array])
     return _general(function, ins, frame, out, "f64" if "f64" in ins.mods else "f32")
 
 
+def _gross(function: Function, ins: Instruction, frame: Frame, out: list[Array]) -> Any:
+    """rcp and rsqrt `.approx.ftz.f64`: of the upper words only, and the lower word is zero."""
+    a = frame.read(ins.operands[1], "u64")
+    target, upper = out[0].view(np.uint64), np.uint64(0xFFFFFFFF << 32)
+
+    def run() -> None:
+        x = (a & upper).view(np.float64)
+        x = np.where(np.abs(x) < np.finfo(np.float64).tiny, np.copysign(0.0, x), x)
+        result = np.asarray(function(x))
+        bits = result.view(np.uint64) & upper
+        np.copyto(target, np.where(np.isnan(result), result.view(np.uint64), bits))
+
+    return run
+
+
 def _wide(function: Function) -> Function:
     """Evaluates in float64, so that the result is well inside the manual's bound."""
     return lambda x: function(x.astype(np.float64)).astype(x.dtype)
@@ -299,6 +314,21 @@ def _reciprocal_root(x: Array) -> Array:
     return 1.0 / np.sqrt(x)
 
 
+def _is_gross(ins: Instruction) -> bool:
+    return {"approx", "ftz", "f64"} <= set(ins.mods)
+
+
+def _reciprocal(ins: Instruction, frame: Frame, out: list[Array]) -> Any:
+    bind = _gross if _is_gross(ins) else _correctly_rounded
+    return bind(np.reciprocal, ins, frame, out)
+
+
+def _root(ins: Instruction, frame: Frame, out: list[Array]) -> Any:
+    if _is_gross(ins):
+        return _gross(_reciprocal_root, ins, frame, out)
+    return _unary(_wide(_reciprocal_root), ins, frame, out)
+
+
 def _table() -> dict[tuple[str, str], Any]:
     table: dict[tuple[str, str], Any] = {}
     for kind in ("f32", "f64"):
@@ -309,9 +339,9 @@ def _table() -> dict[tuple[str, str], Any]:
             ("fma", kind): _fma,
             ("mad", kind): _fma,
             ("div", kind): _divide,
-            ("rcp", kind): partial(_correctly_rounded, np.reciprocal),
+            ("rcp", kind): _reciprocal,
             ("sqrt", kind): partial(_correctly_rounded, np.sqrt),
-            ("rsqrt", kind): partial(_unary, _wide(_reciprocal_root)),
+            ("rsqrt", kind): _root,
             ("min", kind): partial(_minmax, np.fmin),
             ("max", kind): partial(_minmax, np.fmax),
             ("abs", kind): _sign,
