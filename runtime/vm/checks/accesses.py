@@ -43,7 +43,7 @@ class AccessChecks:
         """The gang begins a new set of blocks."""
         ledger = self.ledger
         clocks = self.clocks
-        ledger.earlier |= ledger.released
+        ledger.earlier.update(ledger.released)
         ledger.log.gangs.append((ledger.next_agent, first_block, clocks.warps))
         for flags in self.flags.values():
             flags[:] = False

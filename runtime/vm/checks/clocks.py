@@ -176,14 +176,13 @@ class Clocks:
 
     def snapshot(self, warps: Array) -> Array:
         """What whole warps would pass on now, together: their lanes' accesses and finished work."""
+        finished = self._publish_finished(warps)
         rows = self.known[:, warps]
         every = np.arange(len(warps))
         rows[ORDER, every, warps] = self.time
-        for kind in WAITED:
+        for kind, times in finished:
             columns = kind * self.warps + warps
-            rows[ORDER, every, columns] = np.maximum(
-                rows[ORDER, every, columns], self._finished(kind)[warps]
-            )
+            rows[ORDER, every, columns] = np.maximum(rows[ORDER, every, columns], times[warps])
         found: Array = rows.max(axis=1)
         if self.extra:
             chosen = set(warps.tolist())
@@ -226,10 +225,25 @@ class Clocks:
                 clock = join(clock, more)
         return clock
 
-    def _finished(self, kind: int) -> Array:
-        """Up to when each warp's asynchronous work is waited for by the lanes that issued it."""
-        own, issued = self.own[kind].reshape(-1, 32), self.issued[kind].reshape(-1, 32)
-        found: Array = np.where(issued > own, own, self.time).min(axis=1)
+    def _publish_finished(self, warps: Array) -> list[tuple[int, Array]]:
+        """By kind, up to when each warp's asynchronous work is waited for by all lanes that issued
+        it; what some lanes have waited for beyond that, the warps know by lane.
+        """
+        found = []
+        for kind in WAITED:
+            issued = self.issued[kind].reshape(-1, 32)
+            if not issued.any():
+                continue
+            own = self.own[kind].reshape(-1, 32)
+            times = np.where(issued > own, own, self.time)
+            low = times.min(axis=1)
+            ahead = (issued > 0) & (times > low[:, None])
+            if ahead.any():
+                for warp in warps[ahead[warps].any(axis=1)].tolist():
+                    for lane in np.flatnonzero(ahead[warp]).tolist():
+                        column = self.column(kind, warp * 32 + lane)
+                        self.known[ORDER, warp, column] = times[warp, lane]
+            found.append((kind, low))
         return found
 
     def learn(self, warps: Array, clock: Array) -> None:
@@ -275,11 +289,12 @@ class Clocks:
     def barrier_everywhere(self) -> None:
         """Every block's warps meet at their block's barrier."""
         everybody = np.arange(self.warps)
+        finished = self._publish_finished(everybody)
         rows = self.known[ORDER]
         rows[everybody, everybody] = self.time
-        for kind in WAITED:
+        for kind, times in finished:
             columns = kind * self.warps + everybody
-            rows[everybody, columns] = np.maximum(rows[everybody, columns], self._finished(kind))
+            rows[everybody, columns] = np.maximum(rows[everybody, columns], times)
         for lane, clock in self.extra.items():
             self.learn(np.array([lane // 32]), clock)
         self.extra.clear()

@@ -241,7 +241,6 @@ class Detector:
         if int(agent.min()) < 0:
             ended = agent < 0
             agent = np.where(ended, clocks.past, agent)
-            time = np.where(ended, np.minimum(time, 1), time)
         owners = records & 63
         result = clocks.knows(warps, who.lanes, agent, owners, time)
         if result.all():

@@ -26,8 +26,8 @@ class Ledger:
         self.log = Log()
         self.traffic = Traffic()
         self.next_agent = 1
-        self.released: set[tuple[str, int]] = set()  # places that this and earlier gangs released
-        self.earlier: set[tuple[str, int]] = set()  # those of earlier gangs
+        self.released: dict[tuple[str, int], int] = {}  # the last release at a place, by time
+        self.earlier: dict[tuple[str, int], int] = {}  # the same for gangs that have ended
         self.shadows: dict[int, Region] = {}
         self.found: Suspects | None = None
         self.history: History | None = None  # kept where other processes run other blocks

@@ -123,9 +123,10 @@ class Ordering:
         """A strong read: with acquire semantics at once, else at the next fence."""
         first = warp * 32
         members = range(32) if lanes is None else lanes
-        if key in self.ledger.earlier:
+        released_before = self.ledger.earlier.get(key)
+        if released_before is not None:
             clock = np.zeros_like(self.clocks.known[:, 0])
-            clock[ORDER, self.clocks.past] = 1
+            clock[ORDER, self.clocks.past] = released_before
             self.learn(warp, lanes, clock)
         for (block, released), clock in self.released.get(key, {}).items():
             if not now:
@@ -152,7 +153,7 @@ class Ordering:
             self._leave(first, key, min(scope, fence.scope), clock)
 
     def _leave(self, lane: int, key: tuple[str, int], scope: int, clock: Array) -> None:
-        self.ledger.released.add(key)
+        self.ledger.released[key] = self.clocks.time
         places = self.released.setdefault(key, {})
         where = int(self.gang.lane_block[lane]), scope
         places[where] = join(places.get(where), clock)

@@ -26,7 +26,7 @@ def record_readers(
     """Notes reads (cells and records, element by element); agents below `base` have ended."""
     cells, records = reads
     pending = np.arange(len(cells))
-    ended = np.zeros(len(cells), np.bool_)
+    ended = np.full(len(cells), -1)  # the plane of an ended gang's record
     level = 0
     while len(pending):
         if level == len(planes):
@@ -35,7 +35,8 @@ def record_readers(
         old = plane[cells[pending]]
         takes = old == 0
         if not takes.all():
-            _compare(records, (old, pending, takes), ended, known, base)
+            past = _compare(records, (old, pending, takes), ended, known, base)
+            _keep_latest(planes, cells, (pending[past], old[past]), ended, level)
         chosen = pending[takes]
         plane[cells[chosen]] = records[chosen]
         winners = plane[cells[chosen]]
@@ -52,15 +53,16 @@ def record_readers(
 
 def _compare(
     records: Array, at: tuple[Array, Array, Array], ended: Array, known: Known, base: int
-) -> None:
-    """Marks in `takes` which old records the new ones make superfluous."""
+) -> Array:
+    """Marks in `takes` which old records the new ones make superfluous; gives those of gangs that
+    have ended.
+    """
     old, pending, takes = at
     busy = np.flatnonzero(~takes)
     before, elements = old[busy], pending[busy]
     agents = before >> shadow.AGENT & shadow.AGENTS
     past = agents < base
-    takes[busy] = past & ended[elements]
-    ended[elements] |= past
+    takes[busy] = past & (ended[elements] >= 0)
     new = records[elements]
     strong = (before & shadow.ATOMIC != 0) | (new & shadow.ATOMIC == 0)
     mate = (agents == new >> shadow.AGENT & shadow.AGENTS) & strong
@@ -69,3 +71,18 @@ def _compare(
     several = mate & ~learned & ((before ^ new) & 63 != 0)
     if several.any():
         records[elements[several]] = new[several] & ~np.int64(63) | shadow.SEVERAL
+    return busy[past]
+
+
+def _keep_latest(
+    planes: list[Array], cells: Array, at: tuple[Array, Array], ended: Array, level: int
+) -> None:
+    """Of several records of gangs that have ended, the latest stays, in the first one's plane."""
+    elements, old = at
+    for first in np.unique(ended[elements]).tolist():
+        chosen = ended[elements] == first
+        if first >= 0:
+            places = cells[elements[chosen]]
+            planes[first][places] = np.maximum(planes[first][places], old[chosen])
+        else:
+            ended[elements[chosen]] = level
