@@ -99,3 +99,58 @@ def test_packed_halves_add_element_by_element(kind: str) -> None:
     place = (np.arange(N) % 4).astype(np.uint32)
     vm.run(text, "k", 1, N, [memory, place, value, value, np.zeros(N, np.uint32)])
     assert (memory == (0x54005400 if kind == "f16x2" else 0x42804280)).all()  # 64.0
+
+
+SUBNORMALS = """.version 9.0
+.target sm_90a
+.address_size 64
+.visible .entry k(.param .u64 memory, .param .u64 value) {{
+  .shared .align 4 .f32 s; .reg .u64 %q, %v; .reg .f32 %f, %g; .reg .u32 %t; .reg .pred %p;
+  mov.u32 %t, %tid.x; setp.eq.u32 %p, %t, 0; ld.param.u64 %q, [memory]; ld.param.u64 %v, [value];
+  mad.wide.u32 %v, %t, 4, %v; ld.global.f32 %f, [%v];
+  ld.global.f32 %g, [%q]; @%p st.shared.f32 [s], %g; bar.sync 0;
+  {opcode}.global.add.f32 {global_target}[%q], %f; {opcode}.shared.add.f32 {shared_target}[s], %f;
+  bar.sync 0; ld.shared.f32 %g, [s]; @%p st.global.f32 [%q+4], %g; ret; }}"""
+
+
+@pytest.mark.parametrize("returns", [False, True])
+def test_f32_sums_flush_subnormals_in_global_memory_only(returns: bool) -> None:
+    tiny = np.float32(2.0**-130)
+    names = {"opcode": "atom", "global_target": "%g, ", "shared_target": "%g, "} if returns else {
+        "opcode": "red", "global_target": "", "shared_target": ""}  # fmt: skip
+    for start, values in (
+        (tiny, [tiny, 0]),
+        (0, [2.0**-126, -(2.0**-126) + 2.0**-130]),
+        (1.5, [2.0, 3.0]),
+    ):
+        memory = np.array([start, 7], np.float32)
+        vm.run(SUBNORMALS.format(**names), "k", 1, 2, [memory, np.array(values, np.float32)])
+        full = np.float32(start) + np.float32(values[0]) + np.float32(values[1])
+        assert memory[1] == full
+        if full > 1:
+            assert memory[0] == full
+        else:  # a subnormal is zero wherever it appears
+            assert memory[0] in (0, np.float32(2.0**-126))
+
+
+def test_cas_of_128_bits_compares_bits() -> None:
+    """As floats, -0 would equal 0, and a NaN not itself."""
+    text = """.version 9.0
+.target sm_90a
+.address_size 64
+.visible .entry k(.param .u64 memory) {
+  .reg .u64 %q, %d<3>; .reg .b128 %a, %b, %c; .reg .u32 %t;
+  mov.u32 %t, %tid.x; ld.param.u64 %q, [memory]; mad.wide.u32 %q, %t, 48, %q;
+  ld.global.b128 %a, [%q+16]; ld.global.b128 %b, [%q+32];
+  atom.global.cas.b128 %c, [%q], %a, %b; st.global.b128 [%q+16], %c; ret; }"""
+    nan, minus = 0x7FF0DEADBEEF0001, 1 << 63
+    rows = [
+        [nan, nan, nan, nan, 1, 2],
+        [0, 5, minus, 5, 1, 2],
+        [minus, nan, minus, nan, 3, 4],
+        [7, 0, 7, minus, 1, 2],
+    ]
+    memory = np.array(rows, np.uint64)
+    vm.run(text, "k", 1, 4, [memory])
+    want = [[*(r[4:] if r[:2] == r[2:4] else r[:2]), *r[:2], *r[4:]] for r in rows]
+    np.testing.assert_array_equal(memory, np.array(want, np.uint64))

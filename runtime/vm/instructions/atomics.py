@@ -16,13 +16,15 @@ import numpy as np
 from tilewright.runtime.vm.addresses import bind_parts, space_name
 from tilewright.runtime.vm.faults import Fault
 from tilewright.runtime.vm.frame import DTYPES, Frame
+from tilewright.runtime.vm.instructions.floats import flush
 from tilewright.runtime.vm.instructions.halves import narrow_half, widen
 from tilewright.runtime.vm.instructions.loads import access_kind, bind_put
-from tilewright.runtime.vm.memory import UNITS, Array
+from tilewright.runtime.vm.memory import UNITS, Array, any_of
 from tilewright.runtime.vm.records import BITS, Address, Instruction, Register, Vector
 
 Combine = Callable[[Array, list[Array]], Array]
 _OPERATIONS = ("add", "min", "max", "inc", "dec", "and", "or", "xor", "exch", "cas")
+_TINY = np.float32(2.0**-126)
 _AT: dict[str, Any] = {
     "add": np.add, "min": np.minimum, "max": np.maximum,
     "and": np.bitwise_and, "or": np.bitwise_or, "xor": np.bitwise_xor,
@@ -39,12 +41,37 @@ def combiner(operation: str, kind: str) -> Combine:
         "inc": lambda old, v: np.where(old >= v[0], np.zeros_like(old), old + np.ones_like(old)),
         "dec": lambda old, v: np.where((old == 0) | (old > v[0]), v[0], old - np.ones_like(old)),
     }
+    if operation == "cas" and kind == "b128":
+        return _swap_wide
     if operation in table:
         return table[operation]
     ufunc = _AT[operation]
     if kind in ("f32", "f64") and operation in ("min", "max"):
         ufunc = np.fmin if operation == "min" else np.fmax
     return lambda old, v: np.asarray(ufunc(old, v[0]))
+
+
+def _swap_wide(old: Array, values: list[Array]) -> Array:
+    """cas.b128: 16 opaque bytes are compared as bits."""
+    found, wanted = (
+        np.ascontiguousarray(x).view(np.uint64).reshape(-1, 2) for x in (old, values[0])
+    )
+    return np.where((found == wanted).all(axis=1), values[1], old)
+
+
+def _flushing_add(old: Array, values: list[Array]) -> Array:
+    """add.f32 in global memory: subnormal inputs and results are zero."""
+    return flush(flush(old) + flush(values[0]))
+
+
+def _add_flushing(view: Array, units: Array, values: Array) -> None:
+    """red.add.f32 in global memory: at once where nothing is subnormal, else in rounds."""
+    before = view[units]
+    np.add.at(view, units, values)
+    touched = np.concatenate((before, values, view[units]))
+    if any_of((np.abs(touched) < _TINY) & (touched != 0)):
+        view[units] = before
+        apply(view, units, [values], _flushing_add)
 
 
 def _combine_halves(operation: str, kind: str, old: Array, values: list[Array]) -> Array:
@@ -103,6 +130,7 @@ def _bind(ins: Instruction, frame: Frame) -> Any:
     at = _AT.get(operation) if ignored and numeric else None
     if at is not None and kind in ("f32", "f64") and operation != "add":
         at = None
+    flushing = operation == "add" and kind == "f32"
     put = bind_put(frame, (target,), kind) if isinstance(target, Register) else None
     checks = frame.gang.checks
     check = checks.bind_access(ins, frame, "atomic", size) if checks is not None else None
@@ -117,9 +145,15 @@ def _bind(ins: Instruction, frame: Frame) -> Any:
             view = part.memory.views[size].view(dtype)
             units = (part.offsets if part.mask is None else part.offsets[part.mask]) // size
             chosen = values if part.mask is None else [v[part.mask] for v in values]
-            old = apply(view, units, chosen, combine, at)
+            if flushing and part.space == "global":
+                if at is not None:
+                    _add_flushing(view, units, chosen[0])
+                    continue
+                old = apply(view, units, chosen, _flushing_add)
+            else:
+                old = apply(view, units, chosen, combine, at)
             if operation == "cas" and old is not None:
-                gang.events += bool((old == chosen[0]).any())
+                gang.events += size == 16 or bool((old == chosen[0]).any())
             if put is not None and old is not None:
                 put(old.view(UNITS[size]), part.mask)
 
