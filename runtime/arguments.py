@@ -42,6 +42,8 @@ class Signature:
     name: str
     parameters: tuple[ParameterInfo, ...]
     names: frozenset[str]
+    places: int
+    """How many arguments may come without their name; the others follow a `*`."""
 
     @property
     def positional(self) -> tuple[ParameterInfo, ...]:
@@ -61,12 +63,14 @@ def read_signature(function: Callable[..., Any]) -> Signature:
     """The parameters of `function`, classified by their annotations."""
     hints = _hints(function)
     found = []
-    for parameter in inspect.signature(function).parameters.values():
+    parameters = inspect.signature(function).parameters.values()
+    for parameter in parameters:
         kind = _kind(hints.get(parameter.name), parameter.name, function)
         required = parameter.default is inspect.Parameter.empty
         default = None if required else parameter.default
         found.append(ParameterInfo(parameter.name, kind, default, required))
-    return Signature(function.__name__, tuple(found), frozenset(p.name for p in found))
+    places = sum(p.kind is not p.KEYWORD_ONLY for p in parameters)
+    return Signature(function.__name__, tuple(found), frozenset(p.name for p in found), places)
 
 
 def _hints(function: Callable[..., Any]) -> dict[str, Any]:
@@ -98,9 +102,11 @@ def _kind(annotation: Any, name: str, function: Callable[..., Any]) -> str:
 def bind(signature: Signature, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> dict[str, Any]:
     """Parameter name → value for one call; LaunchError names what is missing or unknown."""
     parameters = signature.parameters
-    if len(args) > len(parameters):
+    if len(args) > signature.places:
+        rest = ", ".join(p.name for p in parameters[signature.places :])
         raise LaunchError(
-            f"{signature.name} takes {len(parameters)} arguments, got {len(args) + len(kwargs)}"
+            f"{signature.name} takes {signature.places} arguments by place, got {len(args)}",
+            f"pass by name: {rest}" if rest else None,
         )
     values = {p.name: v for p, v in zip(parameters, args, strict=False)}
     for name, value in kwargs.items():
