@@ -86,6 +86,11 @@ def value_attribute(c: Context, value: Value, name: str) -> Any:
     member = None if declared is None else inspect.getattr_static(declared, name, None)
     if member is None or name.startswith("_"):
         known = [n for n in vars(declared or object) if not n.startswith("_")]
+        if isinstance(value.type, TensorType) and not name.startswith("_") and hasattr(Tile, name):
+            raise LanguageError(
+                f"{value.name or 'a tensor'} is a tensor, and tiles have {name}",
+                f"load one: tw.load({value.name or 'tensor'}, offsets, shape).{name}",
+            )
         raise unknown(f"{describe(value)} has no {name}", name, known)
     if isinstance(member, property):
         return HANDLERS[member.fget].run(c, value)

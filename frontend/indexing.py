@@ -184,12 +184,19 @@ def _view_rows(c: Context, view: Value, axis: int, item: slice) -> Value:
 
 
 def _full_index(c: Context, tensor: Value, items: tuple[Any, ...]) -> tuple[Value, ...]:
-    rank = tensor_type(tensor).rank
-    if len(items) != rank or any(isinstance(i, slice) or i is Ellipsis for i in items):
-        raise ShapeError(
-            f"{len(items)} indices for {tensor.name or 'a tensor'} of rank {rank}",
-            "an element has one scalar index per axis; tiles move by tw.load and tw.store",
-        )
+    rank, name = tensor_type(tensor).rank, tensor.name or "a tensor"
+    hint = "an element has one scalar index per axis; tiles move by tw.load and tw.store"
+    if any(isinstance(item, slice) or item is Ellipsis for item in items):
+        raise ShapeError(f"a slice of {name} is no tile", hint)
+    if len(items) != rank:
+        raise ShapeError(f"{len(items)} indices for {name} of rank {rank}", hint)
+    for axis, item in enumerate(items):
+        if is_number(item) and item < 0:
+            owner = tensor.name or "tensor"
+            raise ShapeError(
+                f"index {item} lies before the start of {name}",
+                f"count from the end by {owner}.shape[{axis}] - {-item}",
+            )
     return tuple(_place(c, tensor, item) for item in items)
 
 
@@ -210,6 +217,9 @@ def _index_buffer(c: Context, buffer: Value, items: tuple[Any, ...]) -> Value:
     while lead < len(spread) and not isinstance(spread[lead], slice):
         lead += 1
     if lead:
+        for item, extent in zip(spread[:lead], shape_of(buffer), strict=False):
+            if is_number(item) and not 0 <= item < extent:
+                raise ShapeError(f"index {item} of {label(buffer)}", f"it has 0 ... {extent - 1}")
         index = tuple(_place(c, buffer, item) for item in spread[:lead])
         buffer = c.emit(At(buffer=buffer, index=index), buffer.name)
     rest = spread[lead:]

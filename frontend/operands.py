@@ -9,6 +9,7 @@
 
 from __future__ import annotations
 
+from math import prod
 from typing import Any
 
 from tilewright.frontend.common_types import suggest_casts
@@ -96,9 +97,12 @@ def to_scalar(c: Context, held: Any, dtype: DType | None = None) -> Value:
         assert isinstance(held, Value)
         return held
     check_elementwise(held)
+    single = is_tile(held) and prod(shape_of(held)) == 1
     raise TypeMismatch(
         f"a block-uniform scalar is needed here, not {label(held)}",
-        "reduce the tile to one element first, e.g. with tw.sum",
+        "take its element: .item()"
+        if single
+        else "reduce the tile to one element first, e.g. with tw.sum",
     )
 
 

@@ -53,8 +53,7 @@ def admit(found: Any, name: str) -> Any:
         return found
     if callable(found) and not isinstance(found, type):
         raise LanguageError(
-            f"{name} is a Python function, and kernels run none",
-            "decorate it with @tw.inline: its body becomes part of the kernel",
+            f"{name} is a Python function, and kernels run none", _advise(found, name)
         )
     kind = type(found)
     raise LanguageError(
@@ -62,6 +61,16 @@ def admit(found: Any, name: str) -> Any:
         "a kernel sees numbers, strings, dtypes, tuples and @tw.inline functions of its "
         "surroundings; pass everything else as an argument",
     )
+
+
+def _advise(function: Callable[..., Any], name: str) -> str:
+    """What to do instead of calling `function`."""
+    home = (getattr(function, "__module__", None) or "").partition(".")[0]
+    if hasattr(function, "__code__") and home not in ("torch", "numpy"):
+        return "decorate it with @tw.inline: its body becomes part of the kernel"
+    if name in LANGUAGE.values():
+        return f"use tw.{name}"
+    return "compute it before the launch, and pass it as an argument"
 
 
 def _is_static(found: Any) -> bool:

@@ -10,7 +10,14 @@ from tilewright.frontend.arithmetic import binary, fold
 from tilewright.frontend.context import Context, Grid
 from tilewright.frontend.handlers import implement
 from tilewright.frontend.operands import cast, static_int, to_index
-from tilewright.frontend.values import DynamicRange, Exactly, RoleHead, describe, is_static
+from tilewright.frontend.values import (
+    DynamicRange,
+    Exactly,
+    RoleHead,
+    describe,
+    is_number,
+    is_static,
+)
 from tilewright.ir.diagnostics import LanguageError
 from tilewright.ir.values import ScalarType, Value
 
@@ -27,6 +34,9 @@ def _grid(c: Context, extents: tuple[Any, ...] = (), order: str = "row_major") -
         )
     if order not in ORDERS:
         raise LanguageError(f"order={order!r} is unknown", f"choose one of {', '.join(ORDERS)}")
+    for extent in extents:
+        if is_number(extent) and extent < 0:
+            raise LanguageError(f"an extent of the grid is {extent}", "count from 0 upwards")
     made = tuple(cast(c, to_index(c, e, "an extent of the grid"), c.index) for e in extents)
     names = c.targets if len(c.targets) == len(made) else ("",) * len(made)
     indices = tuple(Value(ScalarType(c.index), name) for name in names)

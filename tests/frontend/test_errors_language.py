@@ -50,7 +50,7 @@ def open_file(x: tw.Tensor):
     """LanguageError
     open is a Python function, and kernels run none
     open
-    decorate it with @tw.inline: its body becomes part of the kernel"""
+    compute it before the launch, and pass it as an argument"""
     with open("file"):
         pass
 
@@ -172,6 +172,24 @@ def return_in_loop(n: tw.Scalar):
         if k > 3:
             return
         tw.print("{}", k)
+
+
+@broken
+def exp_of_numpy(x: tw.Tensor):
+    """LanguageError
+    exp is a Python function, and kernels run none
+    np.exp
+    use tw.exp"""
+    tw.store(x, 0, np.exp(tw.load(x, 0, 4)))
+
+
+@broken
+def negative_grid(x: tw.Tensor):
+    """LanguageError
+    an extent of the grid is -1
+    tw.grid(-1)
+    count from 0 upwards"""
+    i = tw.grid(-1)
 
 
 @broken

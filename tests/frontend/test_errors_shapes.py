@@ -147,6 +147,34 @@ def index_tile_without_axis(m: tw.Tensor):
 
 
 @broken
+def slice_of_a_tensor(x: tw.Tensor):
+    """ShapeError
+    a slice of x is no tile
+    x[0:4] = 1.0
+    an element has one scalar index per axis; tiles move by tw.load and tw.store"""
+    x[0:4] = 1.0
+
+
+@broken
+def index_from_the_end(m: tw.Tensor):
+    """ShapeError
+    index -2 lies before the start of m
+    m[0, -2]
+    count from the end by m.shape[1] - 2"""
+    m[0, 0] = m[0, -2]
+
+
+@broken
+def stage_outside_of_the_ring(x: tw.Tensor):
+    """ShapeError
+    index 2 of ring: buffer<[2, 4], f32>
+    ring[2]
+    it has 0 ... 1"""
+    ring = tw.shared((2, 4), tw.f32)
+    tw.store(x, 0, ring[2].load())
+
+
+@broken
 def gather_rank(m: tw.Tensor):
     """ShapeError
     1 indices for m of rank 2

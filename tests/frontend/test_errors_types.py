@@ -56,6 +56,25 @@ def operands_of_two_types(h: tw.Tensor):
 
 
 @broken
+def one_element_is_still_a_tile(x: tw.Tensor):
+    """TypeMismatch
+    a block-uniform scalar is needed here, not t: tile<[1], f32>
+    x[0] = t
+    take its element: .item()"""
+    t = tw.load(x, 0, 1)
+    x[0] = t
+
+
+@broken
+def method_of_a_tensor(x: tw.Tensor):
+    """LanguageError
+    x is a tensor, and tiles have sum
+    x.sum
+    load one: tw.load(x, offsets, shape).sum"""
+    x[0] = x.sum()
+
+
+@broken
 def neither_holds_the_other(x: tw.Tensor, h: tw.Tensor):
     """TypeMismatch
     two dtypes meet: a: tile<[4], f16> and b: tile<[4], bf16>
