@@ -163,10 +163,13 @@ def _with_shortcut(scheduler: Scheduler, frame: Frame, pc: int, slow: Terminate)
         return slow
     ins = gang.program.instructions[pc]
     counts = frame.read(ins.operands[1], "u32") if len(ins.operands) > 1 else None
+    names = frame.read(ins.operands[0], "u32")
     everybody = np.ones(gang.n, np.bool_)
 
     def terminate(cohort: Cohort) -> bool:
         if cohort.mask is not None or scheduler.barriers:
+            return slow(cohort)
+        if names[0] > 15 or (names != names[0]).any():
             return slow(cohort)
         if counts is not None and (counts != gang.block_lanes).any():
             return slow(cohort)
