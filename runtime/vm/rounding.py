@@ -130,6 +130,20 @@ def fma64(a: Array, b: Array, c: Array) -> Array:
     return result
 
 
+def directed_fma64(a: Array, b: Array, c: Array, mode: str) -> Array:
+    """Fused multiply-add of float64 in any direction."""
+    nearest = fma64(a, b, c)
+    if mode == "rn":
+        return nearest
+    product, low = two_product(a, b)
+    total, rest = two_sum(product, c)
+    error = ((total - nearest) + rest) + low
+    signs = error_signs(error, nearest, (a, b, c), lambda near, x, y, z: x * y + z - near)
+    found = directed(nearest, signs, mode)
+    zero = (nearest == 0) & (signs == 0)
+    return negate_zeros(found, zero, product, c) if mode == "rm" else found
+
+
 def _fma_exact(a: float, b: float, c: float) -> float:
     exact = Fraction(a) * Fraction(b) + Fraction(c)
     if exact == 0:

@@ -4,11 +4,16 @@
 
 from __future__ import annotations
 
+import itertools
+from fractions import Fraction
 from typing import Any
 
 import ml_dtypes
 import numpy as np
 import pytest
+
+from tilewright.tests.vm.references import FORMATS, rounded
+from tilewright.tests.vm.registers import program
 
 HEAD = ".version 9.0\n.target sm_90a\n.address_size 64\n"
 WARPS = 3
@@ -209,3 +214,26 @@ def test_ldmatrix_and_stmatrix(run_ptx: Any, count: int, trans: str) -> None:
             np.testing.assert_array_equal(got[j, lane], want)
     np.testing.assert_array_equal(back, memory)
     assert report is None or report.races == []
+
+
+@pytest.mark.parametrize("mode", ["rz", "rm", "rp"])
+def test_f64_products_round_in_every_direction(run_ptx: Any, mode: str) -> None:
+    """One fused multiply-add after another, which is one of the orders that the manual allows."""
+    rng = np.random.default_rng()
+    a, b, c = (rng.standard_normal((1, r, 32)) for r in (1, 1, 2))
+    text = program(
+        f"mma.sync.aligned.m8n8k4.row.col.{mode}.f64.f64.f64.f64 {{%d0, %d1}}, {{%a0}}, {{%b0}}, {{%c0, %c1}};",
+        [("a", 1, 64), ("b", 1, 64), ("c", 2, 64)], ("d", 2, 64),
+    )  # fmt: skip
+    got = np.zeros((1, 2, 32))
+    run_ptx(text, "k", 1, 32, [a, b, c, got])
+    for lane, i in itertools.product(range(32), range(2)):
+        row, column = lane >> 2, (lane % 4) * 2 + i
+        total = Fraction(float(c[0, i, lane]))
+        for k in range(4):
+            exact = (
+                Fraction(float(a[0, 0, 4 * row + k])) * Fraction(float(b[0, 0, 4 * column + k]))
+                + total
+            )
+            total = Fraction(rounded(exact, mode, FORMATS["f64"])) if exact else exact
+        assert got[0, i, lane] == float(total)

@@ -19,8 +19,8 @@ from tilewright.runtime.vm.memory import Array, any_of
 from tilewright.runtime.vm.records import Instruction
 from tilewright.runtime.vm.rounding import (
     directed,
+    directed_fma64,
     error_signs,
-    fma64,
     narrow,
     negate_zeros,
     to_odd,
@@ -136,18 +136,7 @@ def _fma(ins: Instruction, frame: Frame, out: list[Array]) -> Any:
         found = narrow(_untie(total, product, c.astype(np.float64)), mode)
         return negate_zeros(found, total == 0, product, c) if mode == "rm" else found
 
-    def double(a: Array, b: Array, c: Array) -> Array:
-        nearest = fma64(a, b, c)
-        if mode == "rn":
-            return nearest
-        product, low = two_product(a, b)
-        total, rest = two_sum(product, c)
-        error = ((total - nearest) + rest) + low
-        signs = error_signs(error, nearest, (a, b, c), lambda near, x, y, z: x * y + z - near)
-        found = directed(nearest, signs, mode)
-        zero = (nearest == 0) & (signs == 0)
-        return negate_zeros(found, zero, product, c) if mode == "rm" else found
-
+    double = partial(directed_fma64, mode=mode)
     return _general(double if kind == "f64" else single, ins, frame, out, kind)
 
 

@@ -19,6 +19,7 @@ from tilewright.runtime.vm.instructions.fragments import a_places, b_places, c_p
 from tilewright.runtime.vm.instructions.warp import bind_members
 from tilewright.runtime.vm.memory import Array
 from tilewright.runtime.vm.records import Immediate, Instruction, Operand, Register, Vector
+from tilewright.runtime.vm.rounding import directed_fma64
 
 ELEMENT_BITS = {
     "f16": 16, "bf16": 16, "tf32": 32, "f64": 64, "s8": 8, "u8": 8, "s4": 4, "u4": 4, "b1": 1,
@@ -48,6 +49,7 @@ class Form:
     saturates: bool
     operation: str
     products: int = 1
+    mode: str = "rn"
 
     @property
     def flops(self) -> int:
@@ -66,7 +68,8 @@ def form_of(ins: Instruction) -> Form:
     operation = next((mod for mod in ins.mods if mod in ("xor", "and")), "")
     d, a, b, c = types
     products = 4 if shape == "m8n8k4" and a == "f16" else 1
-    return Form(int(m), int(n), int(k), d, a, b, c, "satfinite" in ins.mods, operation, products)
+    saturates, mode = "satfinite" in ins.mods, rounding_of(ins)
+    return Form(int(m), int(n), int(k), d, a, b, c, saturates, operation, products, mode)
 
 
 def items_of(operand: Operand) -> tuple[Operand, ...]:
@@ -226,11 +229,27 @@ def bind_dense(ins: Instruction, frame: Frame) -> Any:
 
     def step(mask: Array | None) -> None:
         members(mask)
-        product = multiply(form, read_a(), read_b())
         warps = None if mask is None else np.flatnonzero(mask.reshape(-1, 32)[:, 0])
-        write(accumulate(form, product, read_c()), warps)
+        write(multiply_add(form, read_a(), read_b(), read_c()), warps)
 
     return step
+
+
+def rounding_of(ins: Instruction) -> str:
+    """The direction in which products of f64 round."""
+    return next((mod for mod in ins.mods if mod in ("rz", "rm", "rp")), "rn")
+
+
+def multiply_add(form: Form, a: Array, b: Array, c: Array) -> Array:
+    """A · B + C in the accumulator's type."""
+    if form.mode == "rn":
+        return accumulate(form, multiply(form, a, b), c)
+    total = c
+    for k in range(form.k):  # directed rounding: one fused multiply-add after another
+        terms = np.broadcast_arrays(a[:, :, k, None], b[:, k, None, :], total)
+        flat = (np.ascontiguousarray(term).reshape(-1) for term in terms)
+        total = directed_fma64(*flat, form.mode).reshape(c.shape)
+    return total
 
 
 def multiply(form: Form, a: Array, b: Array) -> Array:

@@ -18,12 +18,12 @@ from tilewright.runtime.vm.instructions.mma import (
     ACCUMULATORS,
     ELEMENT_BITS,
     Form,
-    accumulate,
     bind_accumulator,
     bind_reader,
     bind_result,
     items_of,
-    multiply,
+    multiply_add,
+    rounding_of,
 )
 from tilewright.runtime.vm.instructions.warp import bind_members
 from tilewright.runtime.vm.memory import UNITS, Array
@@ -52,7 +52,8 @@ def form_of(ins: Instruction) -> Form:
     types = types_of(ins)
     d, a, b, c = (types[0], "f16", "f16", types[1]) if len(types) == 2 else types
     operation = next((mod for mod in ins.mods if mod in ("xor", "and")), "")
-    return Form(m, n, k, d, a, b, c, "satfinite" in ins.mods, operation)
+    saturates, mode = "satfinite" in ins.mods, rounding_of(ins)
+    return Form(m, n, k, d, a, b, c, saturates, operation, mode=mode)
 
 
 def _per_register(kind: str, *, accumulates: bool) -> int:
@@ -191,9 +192,8 @@ def _multiply(ins: Instruction, frame: Frame) -> Any:
 
     def step(mask: Array | None) -> None:
         members(mask)
-        product = multiply(form, read_a(), read_b())
         warps = None if mask is None else np.flatnonzero(mask.reshape(-1, 32)[:, 0])
-        write(accumulate(form, product, read_c()), warps)
+        write(multiply_add(form, read_a(), read_b(), read_c()), warps)
 
     return step
 
