@@ -182,7 +182,7 @@ def _fma(ins: Instruction, frame: Frame, out: list[Array]) -> Any:
     full = next(m for m in ins.mods if m in KINDS)
     if _MODIFIERS & set(ins.mods):
         return _general(fused, ins, frame, out)
-    run = (_fma_bf16 if full.startswith("bf16") else _fma_f16)(ins, frame, out[0], full)
+    run = (_FmaBf16 if full.startswith("bf16") else _fma_f16)(ins, frame, out[0], full)
     return _out_of_bounds(ins, frame, out[0], run) if "oob" in ins.mods else run
 
 
@@ -217,52 +217,72 @@ def _fma_f16(ins: Instruction, frame: Frame, out: Array, full: str) -> Any:
     return run
 
 
-def _fma_bf16(ins: Instruction, frame: Frame, out: Array, full: str) -> Any:
-    bound = [bind_widen(frame, o, full, f"half{i}") for i, o in enumerate(ins.operands[1:4])]
-    (a, fill_a), (b, fill_b), (c, fill_c) = bound
-    total = frame.buffer("half3", a.shape, np.float32)
-    bits, low = total.view(np.uint32), frame.buffer("half4", a.shape, np.uint32)
-    suspect = frame.buffer("suspect", a.shape, np.bool_)
-    below, tie = (np.full(a.shape, x, np.uint32) for x in (0xFFFF, 0x8000))
-    narrow = bind_narrow(frame, total, full, out)
-    flat = suspect.reshape(-1)
+class _FmaBf16:
+    """fma.bf16 and bf16x2: in float32, and again where that may have rounded twice."""
 
-    def correct(few: Array) -> None:
-        x, y, z = a.take(few), b.take(few), c.take(few)
-        product = x * y
-        wrong = two_sum(product, z)[1] != 0
-        wrong |= np.absolute(product) < _EXACT
-        if any_of(wrong):
-            few = few[wrong]
-            total.reshape(-1)[few] = fused(x[wrong], y[wrong], z[wrong])
+    def __init__(self, ins: Instruction, frame: Frame, out: Array, full: str) -> None:
+        bound = [bind_widen(frame, o, full, f"half{i}") for i, o in enumerate(ins.operands[1:4])]
+        (self.a, fill_a), (self.b, fill_b), (self.c, fill_c) = bound
+        self.fills = fill_a, fill_b, fill_c
+        shape = self.a.shape
+        self.product, self.total, self.rest = (
+            frame.buffer(f"half{i}", shape, np.float32) for i in (3, 4, 5)
+        )
+        self.suspect, self.wrong, self.other = (
+            frame.buffer(name, shape, np.bool_) for name in ("suspect", "wrong", "other")
+        )
+        self.below, self.tie = (np.full(shape, x, np.uint32) for x in (0xFFFF, 0x8000))
+        self.narrow = bind_narrow(frame, self.total, full, out)
 
-    def sign_zeros(few: Array) -> None:
-        """A product too small for float32 still gives the zero its sign."""
-        x, y = a.take(few), b.take(few)
-        lost = (x != 0) & (y != 0) & (x * y == 0)
-        if any_of(lost):
-            total.reshape(-1)[few[lost]] = (x * y)[lost]
-
-    def run() -> None:
-        fill_a()
-        fill_b()
-        fill_c()
-        np.multiply(a, b, total)
-        np.add(total, c, total)
-        np.bitwise_and(bits, below, low)
-        np.equal(low, tie, suspect)
+    def __call__(self) -> None:
+        for fill in self.fills:
+            fill()
+        product, total, suspect = self.product, self.total, self.suspect
+        flat = suspect.reshape(-1)
+        np.multiply(self.a, self.b, product)
+        np.add(product, self.c, total)
+        low = self.rest.view(np.uint32)
+        np.bitwise_and(total.view(np.uint32), self.below, low)
+        np.equal(low, self.tie, suspect)
         if any_of(flat):
-            correct(np.flatnonzero(flat))
+            self.keep_inexact()
+            if any_of(flat):
+                self.correct(np.flatnonzero(flat))
         np.isfinite(total, suspect)
         np.logical_not(suspect, suspect)
         if any_of(flat):
-            correct(np.flatnonzero(flat))
+            self.correct(np.flatnonzero(flat))
         np.equal(total, 0, suspect)
         if any_of(flat):
-            sign_zeros(np.flatnonzero(flat))
-        narrow()
+            self.sign_zeros(np.flatnonzero(flat))
+        self.narrow()
 
-    return run
+    def keep_inexact(self) -> None:
+        """A sum is exact if taking either term away leaves the other; tiny products may not be."""
+        product, total, rest, wrong, other = (
+            self.product, self.total, self.rest, self.wrong, self.other
+        )  # fmt: skip
+        np.subtract(total, product, rest)
+        np.not_equal(rest, self.c, wrong)
+        np.subtract(total, self.c, rest)
+        np.not_equal(rest, product, other)
+        np.logical_or(wrong, other, wrong)
+        np.absolute(product, rest)
+        np.less(rest, _EXACT, other)
+        np.logical_or(wrong, other, wrong)
+        np.logical_and(self.suspect, wrong, self.suspect)
+
+    def correct(self, few: Array) -> None:
+        """Rounds to odd instead."""
+        x, y, z = self.a.take(few), self.b.take(few), self.c.take(few)
+        self.total.reshape(-1)[few] = fused(x, y, z)
+
+    def sign_zeros(self, few: Array) -> None:
+        """A product too small for float32 still gives the zero its sign."""
+        x, y, product = self.a.take(few), self.b.take(few), self.product.take(few)
+        lost = (x != 0) & (y != 0) & (product == 0)
+        if any_of(lost):
+            self.total.reshape(-1)[few[lost]] = product[lost]
 
 
 def fused(a: Array, b: Array, c: Array) -> Array:
