@@ -185,9 +185,13 @@ def _is_nested(value: Any) -> bool:
     return is_tensor(value) or (dataclasses.is_dataclass(value) and not isinstance(value, DType))
 
 
-@functools.cache
-def field_kinds(kind: type) -> Mapping[str, str]:
+def field_kinds(kind: Any) -> Mapping[str, str]:
     """Field → "tensor", "scalar", "static" as a dataclass says; "" where the value decides."""
+    return _read_fields(kind)
+
+
+@functools.cache
+def _read_fields(kind: Any) -> Mapping[str, str]:
     try:
         hints = typing.get_type_hints(kind)
     except NameError:  # annotations that only a type checker reads
