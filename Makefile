@@ -55,7 +55,7 @@ bench: setup  ## measure against the peers on this machine
 
 ptx-corpus:  ## compile tests/vm/corpus anew, in an environment of its own
 	@test -x .venv-corpus/bin/python || $(PYTHON) -m venv .venv-corpus
-	@.venv-corpus/bin/python -m pip install -q -r tests/vm/corpus/requirements.txt
+	@.venv-corpus/bin/python -m pip install -q --no-deps -r tests/vm/corpus/requirements.txt
 	.venv-corpus/bin/python tests/vm/corpus/make.py
 
 gpu:  ## run tests/gpu and the benchmarks on a GPU: offline, no .venv, with $(PYTHON)

@@ -1,5 +1,5 @@
-"""Programs that use CUDA's C++ headers as user code does: `mma.h`, cooperative groups, libcu++ and
-CUB, compiled by NVRTC.
+"""Programs that use CUDA's C++ headers as user code does: `mma.h`, cooperative groups, libcu++, CUB
+and CuTe, compiled by NVRTC.
 """
 
 # ruff: noqa: E501  (cases stay one line each)
@@ -211,3 +211,18 @@ def test_merge_sort_and_scan_of_half_warps(corpus_ptx: Text, rng: np.random.Gene
     }
     np.testing.assert_array_equal(x, want[0])
     np.testing.assert_array_equal(s, want[1])
+
+
+@pytest.mark.parametrize("how", [{"seed": 1}, {"checks": "late"}, {"checks": "early"}])
+@pytest.mark.parametrize("arch", ["sm80", "sm90a"])
+def test_products_by_tiles_of_the_library(
+    corpus_ptx: Text, rng: np.random.Generator, arch: str, how: dict[str, Any]
+) -> None:
+    m, n, k = 64, 128, 192
+    a, b = rng.standard_normal((m, k)).astype("f2"), rng.standard_normal((n, k)).astype("f2")
+    c = np.full((m, n), np.nan, "f4")
+    report = vm.run(corpus_ptx(f"tiles_{arch}"), "multiply", (1, 2), 128, [a, b, c, m, n, k], **how)
+    assert report.races == [] and report.warnings == []
+    x, y = a.astype("f8"), b.astype("f8").T
+    # One rounding of f32 per term, in any order.
+    assert (np.abs(c - x @ y) <= k * 2.0**-23 * (np.abs(x) @ np.abs(y))).all()
