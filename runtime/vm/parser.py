@@ -7,13 +7,13 @@ name of its own, so that everything behind the parser sees flat functions.
 from __future__ import annotations
 
 import re
-import struct
 from dataclasses import replace
 from functools import lru_cache
 
 from tilewright.runtime.vm.expressions import evaluate, evaluate_product, starts_expression
 from tilewright.runtime.vm.faults import Fault
 from tilewright.runtime.vm.initializers import Initializer
+from tilewright.runtime.vm.literals import find_special, number
 from tilewright.runtime.vm.records import (
     BITS,
     Address,
@@ -28,7 +28,6 @@ from tilewright.runtime.vm.records import (
     Pointer,
     Register,
     Selected,
-    Special,
     Symbol,
     Variable,
     Vector,
@@ -39,19 +38,6 @@ _ENDS = frozenset(",;]})")
 _CONSTANTS = frozenset("-+~!(")
 _SPACES = (".global", ".const", ".shared", ".local", ".param")
 _LINKAGE = (".visible", ".extern", ".weak", ".common")
-_SPECIALS = (
-    "%tid %ntid %ctaid %nctaid %laneid %warpid %nwarpid %smid %nsmid %gridid "
-    "%clock %clock64 %clock_hi %lanemask_eq %lanemask_le %lanemask_lt %lanemask_ge "
-    "%lanemask_gt %globaltimer %globaltimer_lo %globaltimer_hi %clusterid "
-    "%nclusterid %cluster_ctaid %cluster_nctaid %cluster_ctarank "
-    "%cluster_nctarank %is_explicit_cluster %dynamic_smem_size %total_smem_size %aggr_smem_size "
-    "%reserved_smem_offset_begin %reserved_smem_offset_end %reserved_smem_offset_cap "
-    "%reserved_smem_offset_0 %reserved_smem_offset_1 %current_graph_exec"
-).split()
-_NUMBERED = re.compile(r"%(envreg\d+|pm\d+(_64)?)")
-_TRIPLES = frozenset(
-    "%tid %ntid %ctaid %nctaid %clusterid %nclusterid %cluster_ctaid %cluster_nctaid".split()
-)
 _SELECTOR = re.compile(r"b[0-7]{1,4}|h[0-3]{1,2}")
 
 
@@ -65,37 +51,6 @@ def parse(text: str) -> Module:
         parser.at = min(parser.at, len(parser.tokens)) - 1
         parser.fail("the text ends early" if parser.peek() == "" else "this is no number")
         raise
-
-
-def number(text: str) -> Immediate:
-    """The value of a literal, `0f3F800000` and `0d…` included."""
-    low = text.lower()
-    if low.startswith("0f") and len(low) == 10:
-        return (
-            Immediate(struct.unpack("<f", int(low[2:], 16).to_bytes(4, "little"))[0], True)
-            if not _is_nan32(int(low[2:], 16))
-            else Immediate(_nan32(int(low[2:], 16)), True)
-        )
-    if low.startswith("0d") and len(low) == 18:
-        return Immediate(struct.unpack("<d", int(low[2:], 16).to_bytes(8, "little"))[0], True)
-    low = low.rstrip("u")
-    if low.startswith("0x"):
-        return Immediate(int(low, 16))
-    if low.startswith("0b"):
-        return Immediate(int(low, 2))
-    if "." in low or "e" in low:
-        return Immediate(float(low), True)
-    return Immediate(int(low, 8) if len(low) > 1 and low[0] == "0" else int(low))
-
-
-def _is_nan32(bits: int) -> bool:
-    return bits & 0x7F800000 == 0x7F800000 and bits & 0x7FFFFF != 0
-
-
-def _nan32(bits: int) -> float:
-    """A NaN of 32 bits widened by hand, so that its payload survives."""
-    wide = (bits >> 31) << 63 | 0x7FF << 52 | (bits & 0x7FFFFF) << 29
-    return float(struct.unpack("<d", wide.to_bytes(8, "little"))[0])
 
 
 class _Parser:
@@ -530,11 +485,10 @@ class _Parser:
                 return Symbol(found)
         if token.text == "WARP_SZ":
             return Immediate(32)
-        if token.text in _TRIPLES:
-            return Vector((*(Special(f"{token.text}.{axis}") for axis in "xyz"), Immediate(0)))
+        special = find_special(token.text)
+        if special is not None:
+            return special
         base, _, selector = token.text.rpartition(".")
-        if (base or selector) in _SPECIALS or _NUMBERED.fullmatch(token.text):
-            return Special(token.text)
         if _SELECTOR.fullmatch(selector) and base:
             whole = self.name(replace(token, text=base))
             if isinstance(whole, Register):

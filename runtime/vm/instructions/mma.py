@@ -247,8 +247,8 @@ def multiply_add(form: Form, a: Array, b: Array, c: Array) -> Array:
     total = c
     for k in range(form.k):  # directed rounding: one fused multiply-add after another
         terms = np.broadcast_arrays(a[:, :, k, None], b[:, k, None, :], total)
-        flat = (np.ascontiguousarray(term).reshape(-1) for term in terms)
-        total = directed_fma64(*flat, form.mode).reshape(c.shape)
+        x, y, z = (np.ascontiguousarray(term).reshape(-1) for term in terms)
+        total = directed_fma64(x, y, z, form.mode).reshape(c.shape)
     return total
 
 
