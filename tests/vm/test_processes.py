@@ -148,6 +148,25 @@ def test_a_race_that_only_two_processes_have(monkeypatch: pytest.MonkeyPatch) ->
     assert shown[0] == shown[1] == shown[2]
 
 
+def test_clusters_stay_together(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Blocks are numbered cluster by cluster; reports name them by their place in the grid."""
+    text = kernel("""
+      mov.u32 %u, %ctaid.y; shl.b32 %w, %u, 3; add.u32 %w, %w, %b;
+      mad.lo.u32 %w, %w, 512, %t; mad.wide.u32 %p, %w, 4, %q; st.global.u32 [%p], %w;
+      setp.eq.u32 %c, %u, 3; setp.eq.and.u32 %c, %b, 5, %c; setp.eq.and.u32 %c, %t, 7, %c;
+      @%c st.global.u32 [%q], %t;
+    """).replace("sm_80", "sm_90a")
+    shown = []
+    for count in (1, 2):
+        x = np.zeros(32 * BLOCK, np.uint32)
+        report = run_with(monkeypatch, count, text, "k", (8, 4), BLOCK, [x], cluster=(2, 2, 1))
+        np.testing.assert_array_equal(x[1:], np.arange(1, 32 * BLOCK))
+        (race,) = report.races
+        assert race.earlier.block == (0, 0, 0) and race.later.block == (5, 3, 0)
+        shown.append(str(race))
+    assert shown[0] == shown[1]
+
+
 def test_neighbours_within_a_cell_do_not_race(monkeypatch: pytest.MonkeyPatch) -> None:
     body = "cvt.u64.u32 %s, %i; add.u64 %s, %q, %s; st.global.u8 [%s], %i;"
     x = np.zeros(32 * BLOCK + 3, np.uint8)[3:]
