@@ -124,7 +124,7 @@ def test_registers_of_a_product_in_flight(
     checks: str, operand: str, before: str, after: str, told: bool
 ) -> None:
     """Accumulators belong to the product until the wait, A fragments may still be read. What is
-    used too early is told, and has the value that the assembler's serialized code would give.
+    used too early is told, and has the value that it has where the assembler injects a wait.
     """
     body = PRODUCT.replace("BEFORE", before).replace("AFTER", after).replace(" A,", f" {operand},")
     body = body.replace(" TAIL", ", 0" if "{" in operand else ", 0, 0")

@@ -1,9 +1,8 @@
 """Registers of wgmma in flight: whoever else uses them before the wait is told.
 
 The manual calls it undefined to use the accumulators of a product, or to change its A fragments,
-before a `wgmma.wait_group` covers it. Compilers in the field do it, and the assembler then
-serializes the products, which is correct and slow. So here such work is done first, and it is a
-warning.
+before a `wgmma.wait_group` covers it. Compilers in the field do it, and the assembler then injects
+a wait, which is correct and slow. So here such work is done first, and it is a warning.
 """
 
 from __future__ import annotations
