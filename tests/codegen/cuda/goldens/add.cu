@@ -10,6 +10,7 @@ __device__ __forceinline__ unsigned short tw_to_f16(float x) {
 }
 template <class T>
 __device__ __forceinline__ T tw_floordiv(T x, T y) {
+    if (y == 0) return 0;
     const T quotient = x / y;
     return quotient * y != x && (x < 0) != (y < 0) ? quotient - 1 : quotient;
 }
@@ -52,7 +53,7 @@ __device__ __forceinline__ void tw_store_part(
     if (size <= 1 && (bytes & 1)) *(unsigned char *)to = (unsigned char)low;
 }
 // layout #0 = [1024]{2:8@reg 2:1@warp 32:1@lane 8:1@reg | bits 16}
-extern "C" __global__ void __launch_bounds__(64, 1) add(const unsigned short *__restrict__ x, long long x_extent0, const unsigned short *__restrict__ y, long long y_extent0, unsigned short *z, long long z_extent0) {
+extern "C" __global__ void __launch_bounds__(64, 1) add_kernel(const unsigned short *__restrict__ x, long long x_extent0, const unsigned short *__restrict__ y, long long y_extent0, unsigned short *z, long long z_extent0) {
     const int lane = threadIdx.x % 32;
     const int warp = threadIdx.x / 32;
 #line 2 "/_kernel_"

@@ -1,5 +1,6 @@
 template <class T>
 __device__ __forceinline__ T tw_floordiv(T x, T y) {
+    if (y == 0) return 0;
     const T quotient = x / y;
     return quotient * y != x && (x < 0) != (y < 0) ? quotient - 1 : quotient;
 }
@@ -46,7 +47,7 @@ template <class T>
 __device__ __forceinline__ T tw_reduce_max(T x, T y) { return x > y || x != x ? x : y; }
 // layout #0 = [4, 128]{4:4@reg, 32:1@lane 4:1@reg}
 // layout #1 = [4, 1]{4:1@reg, 1 | copies 32:1@lane}
-extern "C" __global__ void __launch_bounds__(32, 1) softmax(const float *__restrict__ x, long long x_extent0, long long x_extent1, long long x_stride0, float *y, long long y_extent0, long long y_extent1, long long y_stride0) {
+extern "C" __global__ void __launch_bounds__(32, 1) softmax_kernel(const float *__restrict__ x, long long x_extent0, long long x_extent1, long long x_stride0, float *y, long long y_extent0, long long y_extent1, long long y_stride0) {
     const int lane = threadIdx.x % 32;
     const int warp = threadIdx.x / 32;
 #line 2 "/_kernel_"
