@@ -2,8 +2,8 @@
 
 Shapes are tuples of static ints, `scalar` means a block-uniform number, `tile` an immutable block
 value. Where a function takes several tiles they broadcast as in NumPy and have one dtype; Python
-numbers adapt to it. Capture (`frontend.capture`) gives the names their meaning; the bodies here
-are empty.
+numbers adapt to it. `//` and `%` of integers round toward minus infinity; by zero they give 0.
+Capture (`frontend.capture`) gives the names their meaning; the bodies here are empty.
 """
 
 from __future__ import annotations
