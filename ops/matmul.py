@@ -10,6 +10,7 @@ result's dtype (Higham, Accuracy and Stability of Numerical Algorithms, section 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from math import prod
 from typing import Any
 
@@ -21,9 +22,7 @@ from tilewright.ops.registry import FLOATS, register
 from tilewright.runtime.errors import LaunchError
 from tilewright.runtime.kernel import kernel
 
-_CPU = ({"bm": 256, "bn": 256, "bk": 128},)
-# Depth of a tile that keeps its packed operands in the second-level cache, as measured.
-_CPU_DEPTH = {torch.float32: 64, torch.bfloat16: 256, torch.float16: 128}
+_CPU = ({"bm": 128, "bn": 128, "bk": 64},)
 _CUDA = (
     {"bm": 128, "bn": 128, "bk": 32, "stages": 4},
     {"bm": 64, "bn": 64, "bk": 32, "stages": 4},
@@ -92,6 +91,8 @@ def _check(a: torch.Tensor, b: torch.Tensor) -> None:
             f"{a.shape[-1]} columns meet {b.shape[-2]} rows",
             "transpose one of them",
         )
+    if a.dim() == b.dim() == 2:
+        return
     try:
         torch.broadcast_shapes(a.shape[:-2], b.shape[:-2])
     except RuntimeError:
@@ -100,19 +101,17 @@ def _check(a: torch.Tensor, b: torch.Tensor) -> None:
         ) from None
 
 
-def choose_tiles(m: int, n: int, dtype: torch.dtype) -> dict[str, int]:
-    """CPU tiles for a product: as large as leaves every thread a block, flat for few rows."""
+def choose_tiles(m: int, dtype: torch.dtype) -> dict[str, int]:
+    """CPU tiles for a product, which the target groups as it likes; flat for few rows."""
     if m <= 32:
         return {"bm": 32, "bn": 128, "bk": 512 if dtype == torch.bfloat16 else 256}
-    threads = torch.get_num_threads()
-    for edge in (512, 256, 128):
-        if -(-m // edge) * -(-n // edge) >= threads and max(m, n) >= edge:
-            return {"bm": edge, "bn": edge, "bk": _CPU_DEPTH.get(dtype, 128)}
-    return {"bm": 64, "bn": 64, "bk": 128}
+    return {"bm": 128, "bn": 128, "bk": 64}
 
 
 def _out_shape(a: torch.Tensor, b: torch.Tensor) -> list[int]:
-    batch = torch.broadcast_shapes(a.shape[:-2], b.shape[:-2])
+    batch: Sequence[int] = ()
+    if a.dim() > 2 or b.dim() > 2:
+        batch = torch.broadcast_shapes(a.shape[:-2], b.shape[:-2])
     return [*batch, a.shape[-2], b.shape[-1]]
 
 
@@ -128,7 +127,10 @@ def _run(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
         options["precision"] = "tf32"
     if not a.is_cuda:
         rows = prod(a.shape[:-1]) if b.dim() == 2 else a.shape[-2]
-        options |= choose_tiles(rows, b.shape[-1], a.dtype)
+        options |= choose_tiles(rows, a.dtype)
+    if a.dim() == b.dim() == 2:
+        matmul_kernel(a, b, out, **options)
+        return out
     if b.dim() == 2 and a.dim() > 2:
         rows = prod(a.shape[:-1])
         flat = a.reshape(rows, a.shape[-1])
