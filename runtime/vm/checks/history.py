@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 
+from tilewright.runtime.vm.checks.shadow import finer
 from tilewright.runtime.vm.memory import Array
 
 LANE_BITS = 18
@@ -34,7 +35,7 @@ class Cells:
     def split(self, grain: int) -> None:
         """Finer cells from now on."""
         if grain < self.grain:
-            self.records = np.repeat(self.records, self.grain // grain, axis=1)
+            self.records = finer(self.records, self.grain // grain)
             self.grain = grain
 
 

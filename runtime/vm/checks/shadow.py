@@ -83,17 +83,21 @@ class Region:
         for name in ("writes", "plain", "last_read"):
             records = getattr(self, name)
             if records is not None:
-                setattr(self, name, _finer(records, ratio))
-        self.readers = [_finer(plane, ratio) for plane in self.readers]
-        self.atomics = [_finer(plane, ratio) for plane in self.atomics]
-        self.reads = {kind: np.repeat(m, ratio, axis=1) for kind, m in self.reads.items()}
+                setattr(self, name, finer(records, ratio))
+        self.readers = [finer(plane, ratio) for plane in self.readers]
+        self.atomics = [finer(plane, ratio) for plane in self.atomics]
+        self.reads = {kind: finer(m, ratio) for kind, m in self.reads.items()}
 
 
-def _finer(records: Array, ratio: int) -> Array:
-    """Each record `ratio` times; stretches without any stay untouched memory."""
-    found: Array = np.zeros(len(records) * ratio, np.int64)
-    for start in range(0, len(records), _CHUNK):
-        part = records[start : start + _CHUNK]
+def finer(records: Array, ratio: int) -> Array:
+    """Each record (along the last axis) `ratio` times; stretches without any stay untouched
+    memory.
+    """
+    cells = records.shape[-1]
+    found: Array = np.zeros((*records.shape[:-1], cells * ratio), np.int64)
+    for start in range(0, cells, _CHUNK):
+        part = records[..., start : start + _CHUNK]
         if part.any():
-            found[start * ratio : (start + len(part)) * ratio] = np.repeat(part, ratio)
+            stop = (start + part.shape[-1]) * ratio
+            found[..., start * ratio : stop] = np.repeat(part, ratio, axis=-1)
     return found
