@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from tilewright.runtime.vm.checks.detector import LIMIT
 from tilewright.runtime.vm.checks.history import Conflict, Side, find_conflicts
 from tilewright.runtime.vm.checks.races import Access, Race
+from tilewright.runtime.vm.checks.reporter import LIMIT
 from tilewright.runtime.vm.checks.traffic import Line
 from tilewright.runtime.vm.faults import Fault
 from tilewright.runtime.vm.gang import Gang

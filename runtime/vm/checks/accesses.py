@@ -9,12 +9,13 @@ import numpy as np
 
 from tilewright.runtime.vm.checks.bounds import Bounds
 from tilewright.runtime.vm.checks.clocks import Clocks
-from tilewright.runtime.vm.checks.detector import NARROW, WEAK, WIDE, Accessors, Detector
+from tilewright.runtime.vm.checks.detector import NARROW, WEAK, WIDE, Detector
 from tilewright.runtime.vm.checks.ledger import Ledger
 from tilewright.runtime.vm.checks.ordering import BLOCK, STRONG, Ordering, bind_order, scope_of
 from tilewright.runtime.vm.checks.products import bind_change, bind_use, uses_of
 from tilewright.runtime.vm.checks.races import Access, Race
 from tilewright.runtime.vm.checks.registers import written
+from tilewright.runtime.vm.checks.reporter import Accessors
 from tilewright.runtime.vm.checks.shadow import Region
 from tilewright.runtime.vm.frame import Frame
 from tilewright.runtime.vm.garbage import READS

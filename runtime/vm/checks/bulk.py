@@ -19,8 +19,9 @@ from tilewright.runtime.vm.checks.clocks import (
     STORES,
     join,
 )
-from tilewright.runtime.vm.checks.detector import WEAK, WIDE, Accessors
+from tilewright.runtime.vm.checks.detector import WEAK, WIDE
 from tilewright.runtime.vm.checks.races import Access, Race
+from tilewright.runtime.vm.checks.reporter import Accessors
 from tilewright.runtime.vm.frame import Frame
 from tilewright.runtime.vm.memory import Array
 from tilewright.runtime.vm.records import Instruction

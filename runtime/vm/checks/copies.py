@@ -10,7 +10,8 @@ import numpy as np
 from tilewright.runtime.vm.checks.accesses import AccessChecks
 from tilewright.runtime.vm.checks.bounds import Bounds
 from tilewright.runtime.vm.checks.clocks import COPIES
-from tilewright.runtime.vm.checks.detector import WEAK, Accessors
+from tilewright.runtime.vm.checks.detector import WEAK
+from tilewright.runtime.vm.checks.reporter import Accessors
 from tilewright.runtime.vm.copies import Copy
 from tilewright.runtime.vm.frame import Frame
 from tilewright.runtime.vm.memory import Array

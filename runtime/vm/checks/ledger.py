@@ -6,10 +6,10 @@ from typing import Any
 
 import numpy as np
 
-from tilewright.runtime.vm.checks.detector import Log
 from tilewright.runtime.vm.checks.history import History
 from tilewright.runtime.vm.checks.races import Notice
 from tilewright.runtime.vm.checks.registers import Suspects, find_suspects
+from tilewright.runtime.vm.checks.reporter import Log
 from tilewright.runtime.vm.checks.shadow import Region
 from tilewright.runtime.vm.checks.traffic import Traffic
 from tilewright.runtime.vm.memory import GLOBAL, Array

@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 
 from tilewright.runtime.vm.checks.clocks import ORDER, Clocks, Moment, join
-from tilewright.runtime.vm.checks.detector import Accessors
 from tilewright.runtime.vm.checks.ledger import Ledger
+from tilewright.runtime.vm.checks.reporter import Accessors
 from tilewright.runtime.vm.memory import Array
 from tilewright.runtime.vm.records import Instruction
 
