@@ -48,7 +48,7 @@ def form_of(ins: Instruction) -> Form:
     shape = next(m for m in ins.mods if m.startswith("m64n"))
     n, k = shape[4:].split("k")
     types = [m for m in ins.mods if m in _TYPES]
-    if len(types) != 3 or "sp" in ins.mods:
+    if len(types) != 3:
         raise Fault("unsupported", f"instruction {ins.name}")
     return Form(int(n), int(k), types[0], types[1], types[2])
 
