@@ -22,7 +22,8 @@ def check(y, x, q, bias=None, weight_error=0.0):
     """|y - exact| within the bound of the sum, the rounding of the result, and of the weights.
 
     Codes and zero points are summed apart, so the bound of a sum counts both: each term is an f32
-    fma, and a group's part is rounded once more when it is scaled (Higham, section 3.1).
+    fma, and a group's part is rounded once more when it is scaled (Higham, section 3.1). bf16
+    activations meet 4-bit integers as 16 + code, and 16 is taken off again.
     """
     k = x.shape[-1]
     exact = x.double() @ q.dequantize(torch.float64).T
@@ -31,7 +32,8 @@ def check(y, x, q, bias=None, weight_error=0.0):
     scale = held.scales.double().repeat_interleave(q.spec.group, 1)[:, :k]
     if held.zeros is not None:
         size = size + 2 * held.zeros.double().repeat_interleave(q.spec.group, 1)[:, :k] * scale
-    size = size + 2 * q.spec.midpoint * scale
+    shift = 16 if x.dtype == torch.bfloat16 and q.spec.dtype in ("u4", "i4") else 0
+    size = size + 2 * (q.spec.midpoint + shift) * scale
     bound = ((k + 8) * 2.0**-23 + weight_error) * (x.double().abs() @ size.T)
     if bias is not None:
         exact = exact + bias.double()
@@ -64,6 +66,21 @@ def test_every_kind_of_code(text, m, dtype):
 def test_odd_shapes_and_tail_groups(n, k, group):
     x, q = torch.randn(2, k, dtype=torch.bfloat16), quantize(torch.randn(n, k), QSpec(group=group))
     check(quant_linear(x, q), x, q)
+
+
+@pytest.mark.parametrize("m", [1, 3, 20, 70])
+@pytest.mark.parametrize("dtype", list(HALF_UNIT))
+@pytest.mark.parametrize("zero", ["mid", "group", "none"])
+def test_infinite_activations_give_what_the_weights_say(m, dtype, zero):
+    spec = QSpec(dtype="i4" if zero == "none" else "u4", group=32, zero=zero)
+    x, q = torch.randn(m, 100, dtype=dtype), quantize(torch.randn(40, 100), spec)
+    x[0, 5], x[-1, 70] = float("inf"), torch.finfo(dtype).max
+    weight = q.dequantize(torch.float64)
+    exact, y = x.double() @ weight.T, quant_linear(x, q)
+    assert torch.equal(y[0].isnan(), weight[:, 5] == 0)
+    infinite = exact[0].isinf() & ~y[0].isnan()
+    assert torch.equal(y[0][infinite].double(), exact[0][infinite])
+    assert not y[1:].isnan().any() and torch.equal(y[1:].isinf(), exact[1:].to(dtype).isinf())
 
 
 CASES = [

@@ -5,7 +5,7 @@
 //   bf16 x, BM = 1   codes become pairs of bf16 numbers (exact), vdpbf16ps sums a group of them, then it is scaled once
 //   bf16 x on AMX    the same with a group summed in a matrix tile
 //   BM <= 4          one broadcast activation feeds 16 rows of a panel; a group is summed, then scaled once
-//   else             (number - zero) * scale in f32 is the right operand of the f32 micro-kernel
+//   else             (number - zero) * scale in f32 is the right operand of the f32 micro-kernel; also where x is huge or infinite
 // Pairs of 4-bit integers are numbers 16 + code, and 16 · the sum of x is taken off again: exact in each product, and the
 // rounding errors of a sum are those of numbers below 32.
 //
@@ -24,6 +24,11 @@ template <class S> struct Weights {
   const float* table;  // null: unsigned integers
 };
 
+#ifdef __AVX512BF16__
+constexpr bool HAS_PAIRS = true;
+#else
+constexpr bool HAS_PAIRS = false;
+#endif
 #ifdef __AMX_BF16__
 constexpr bool HAS_AMX = true;
 #else
@@ -366,45 +371,63 @@ TW_INLINE void mma_scaled_f32(float* acc, const float* x, int rows, int row_coun
     }
 }
 
+// Whether sums of 32 · x cannot overflow: a group is scaled last, and infinity less infinity is no number.
+template <int BK> TW_INLINE bool are_small(const float* x, int rows, int cols) {
+  uint32_t most = 0;
+  for (int m = 0; m < rows; m++)
+    for (int i = 0; i < cols; i++) {
+      const uint32_t magnitude = bits_of(x[m * BK + i]) & 0x7fffffff;
+      most = magnitude > most ? magnitude : most;
+    }
+  return most < bits_of(0x1p106f);
+}
+
+// The ways that sum a group before they scale it; false where x is too large for that.
+template <int BITS, bool TABLE, int BM, int BN, int BK, int GROUP, bool ZERO, bool PAIRS, class T, class S>
+TW_INLINE bool mma_scaled_sums(float* acc, const T* x, int64_t s0, int64_t s1, int rows, int cols, int panels,
+                               const Weights<S>& w, const Corner& at) {
+  alignas(64) float wide[BM * BK], sums[BM * (BK / GROUP)];
+#ifdef __AVX512BF16__
+  if constexpr (PAIRS) {
+    constexpr bool SUMS = ZERO || PAIR_OFFSET<BITS, TABLE> != 0;
+    constexpr int ROWS = BM < 16 ? BM : 16;
+    alignas(64) uint32_t pairs[round_up(BM, ROWS) * (BK / 2)];
+    prepare_tile<BM, BK, GROUP, SUMS>(wide, sums, x, s0, s1, rows, cols);
+    if (!are_small<BK>(wide, rows, cols)) return false;
+    prepare_pairs<ROWS, BK>(pairs, wide, rows, (cols + 31) / 32 * 32);
+    if constexpr (BM == 1) mma_scaled_dot<BITS, TABLE, GROUP, ZERO>(acc, pairs, sums, panels, cols, w, at);
+#ifdef __AMX_BF16__
+    else mma_scaled_amx<BITS, TABLE, BM, BN, BK, GROUP, ZERO>(acc, pairs, sums, rows, panels, cols, w, at);
+#endif
+    return true;
+  }
+#endif
+  prepare_tile<BM, BK, GROUP, ZERO>(wide, sums, x, s0, s1, rows, cols);
+  if (!are_small<BK>(wide, rows, cols)) return false;
+  for (int p = 0; p < panels; p++) {
+    const uint8_t* from = w.codes + (at.row / 16 + p) * panel_bytes(w.columns, BITS);
+    few_rows_panel<BITS, TABLE, BM, BK, GROUP, ZERO>(acc + p * 16, ACC_PITCH<BN>, from + at.column / 8 * UNIT_ROWS * BITS,
+                                                     w.groups, at.scale_row / 16 + p, at.group, wide, sums,
+                                                     (cols + 7) / 8, w.table);
+  }
+  return true;
+}
+
 // The instruction: BM × BN accumulators with pitch ACC_PITCH<BN>, BK columns of GROUP codes per scale. `rows_left` and
 // `cols_left` count what the view of x has left. EXACT says that the numbers are bf16 numbers.
 template <int BITS, bool TABLE, int BM, int BN, int BK, int GROUP, bool ZERO, bool EXACT, class T, class S>
 __attribute__((noinline)) void mma_scaled(float* acc, const T* x, int64_t s0, int64_t s1, int64_t rows_left,
                                          int64_t cols_left, const Weights<S>& w, const Corner& at) {
+  constexpr bool PAIRS = HAS_PAIRS && EXACT && IS_BF16<T> && GROUP % 32 == 0 && (BM == 1 || HAS_AMX);
   const int64_t columns = w.columns - at.column;
   const int rows = clamp(rows_left, BM), cols = clamp(cols_left < columns ? cols_left : columns, BK);
   const int row_count = clamp(w.rows - at.row, BN), panels = (row_count + 15) / 16;
   if (rows == 0 || cols == 0) return;
-#ifdef __AVX512BF16__
-  if constexpr (EXACT && IS_BF16<T> && GROUP % 32 == 0 && (BM == 1 || HAS_AMX)) {
-    alignas(64) float wide[BM * BK], sums[BM * (BK / GROUP)];
-    alignas(64) uint32_t pairs[round_up(BM, BM < 16 ? BM : 16) * (BK / 2)];
-    prepare_tile<BM, BK, GROUP, ZERO || PAIR_OFFSET<BITS, TABLE> != 0>(wide, sums, x, s0, s1, rows, cols);
-    prepare_pairs<(BM < 16 ? BM : 16), BK>(pairs, wide, rows, (cols + 31) / 32 * 32);
-    if constexpr (BM == 1)
-      mma_scaled_dot<BITS, TABLE, GROUP, ZERO>(acc, pairs, sums, panels, cols, w, at);
-#ifdef __AMX_BF16__
-    else
-      mma_scaled_amx<BITS, TABLE, BM, BN, BK, GROUP, ZERO>(acc, pairs, sums, rows, panels, cols, w, at);
-#endif
-    return;
-  }
-#endif
-  if constexpr (BM <= 4) {
-    alignas(64) float wide[BM * BK], sums[BM * (BK / GROUP)];
-    prepare_tile<BM, BK, GROUP, ZERO>(wide, sums, x, s0, s1, rows, cols);
-    for (int p = 0; p < panels; p++) {
-      const uint8_t* from = w.codes + (at.row / 16 + p) * panel_bytes(w.columns, BITS);
-      few_rows_panel<BITS, TABLE, BM, BK, GROUP, ZERO>(acc + p * 16, ACC_PITCH<BN>,
-                                                       from + at.column / 8 * UNIT_ROWS * BITS, w.groups,
-                                                       at.scale_row / 16 + p, at.group, wide, sums, (cols + 7) / 8,
-                                                       w.table);
-    }
-  } else {
-    alignas(64) float left[A_SIZE<BM, BK>];
-    pack_a<BM, BK>(left, x, s0, s1, rows_left, cols);
-    mma_scaled_f32<BITS, TABLE, BM, BN, BK, GROUP, ZERO>(acc, left, rows, row_count, cols, w, at);
-  }
+  if constexpr (PAIRS || BM <= 4)
+    if (mma_scaled_sums<BITS, TABLE, BM, BN, BK, GROUP, ZERO, PAIRS>(acc, x, s0, s1, rows, cols, panels, w, at)) return;
+  alignas(64) float left[A_SIZE<BM, BK>];
+  pack_a<BM, BK>(left, x, s0, s1, rows_left, cols);
+  mma_scaled_f32<BITS, TABLE, BM, BN, BK, GROUP, ZERO>(acc, left, rows, row_count, cols, w, at);
 }
 
 template <class T> TW_INLINE float number(T x) { return (float)x; }
