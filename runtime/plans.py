@@ -15,7 +15,7 @@ from tilewright.runtime.compile import Compiled
 from tilewright.runtime.errors import LaunchError
 from tilewright.runtime.overlap import check_overlap, may_share
 from tilewright.runtime.programs import CpuProgram, VmProgram
-from tilewright.runtime.vm.launch import CHECKS
+from tilewright.runtime.vm.shapes import CHECKS
 
 Fetch = Callable[[tuple[Any, ...], Mapping[str, Any]], Any]
 """Finds one argument's value in a call's positional and keyword arguments."""

@@ -17,7 +17,7 @@ from tilewright.runtime.commands.vm_setup import Setup, parse_ptx, read_setup
 from tilewright.runtime.commands.vm_values import Made, Memory, save
 from tilewright.runtime.errors import TilewrightError, UsageError
 from tilewright.runtime.vm.devices import check_runs, resolve_device
-from tilewright.runtime.vm.launch import CHECKS
+from tilewright.runtime.vm.shapes import CHECKS
 
 
 def run(

@@ -150,7 +150,7 @@ def _load(file: str, text: str) -> Any:
 
 
 def _make_map(value: str, text: str, rng: np.random.Generator) -> Made:
-    """`f16:128x64:randn:box=64x64[:swizzle=128][:fill=nan][:strides=1x2]`, or a file in front."""
+    """`f16:128x64:randn:box=64x64[:swizzle=128][:fill=nan][:strides=2x1]`, or a file in front."""
     parts = value.split(":")
     options = dict(part.split("=", 1) for part in parts if "=" in part)
     source = ":".join(part for part in parts if "=" not in part)

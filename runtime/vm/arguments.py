@@ -12,6 +12,7 @@ import numpy as np
 from tilewright.runtime.vm.faults import Fault
 from tilewright.runtime.vm.memory import Allocation, Array
 from tilewright.runtime.vm.records import Variable
+from tilewright.runtime.vm.shapes import check_count
 from tilewright.runtime.vm.tensor_map import SIZE, TensorMap
 from tilewright.runtime.vm.variables import align_up, initialize_globals
 
@@ -30,8 +31,7 @@ class Host:
 
 def place_arguments(launch: Launch, args: list[Any]) -> list[Host]:
     params = launch.program.entry.params
-    if len(args) != len(params):
-        raise Fault("launch", f"the entry takes {len(params)} arguments, got {len(args)}")
+    check_count(params, len(args))
     memories = [a.tensor if isinstance(a, TensorMap) else a for a in args]
     spans = sorted(_span(a) for a in memories if _is_array(a))
     merged: list[list[Any]] = []
@@ -140,16 +140,36 @@ def _encode(launch: Launch, param: Variable, value: Any, hosts: list[Host]) -> b
         if len(value) != param.size:
             raise Fault("launch", f"parameter {name} has {param.size} bytes, got {len(value)}")
         return bytes(value)
-    if isinstance(value, (bool, int, np.integer, np.bool_)):
-        if param.type in ("f32", "f64"):
-            return struct.pack("<f" if param.type == "f32" else "<d", float(value))
-        return (int(value) & ((1 << 8 * param.size) - 1)).to_bytes(param.size, "little")
-    if isinstance(value, (float, np.floating)):
-        formats = {"f32": "<f", "f64": "<d", "b32": "<f", "b64": "<d", "f16": "<e", "b16": "<e"}
-        if param.type not in formats:
+    if isinstance(value, (bool, int, np.integer, np.bool_, float, np.floating)):
+        return _encode_number(param, value)
+    raise Fault(
+        "launch",
+        f"parameter {name}: cannot pass a {type(value).__name__}; pass an array or tensor for a "
+        "pointer, a number, a TensorMap, or bytes for a struct",
+    )
+
+
+_FLOATS = {"f32": "<f", "f64": "<d", "b32": "<f", "b64": "<d", "f16": "<e", "b16": "<e"}
+
+
+def _encode_number(param: Variable, value: Any) -> bytes:
+    """A number in the parameter's width and kind."""
+    name = param.name.split("#")[0]
+    if param.is_array:
+        raise Fault(
+            "launch",
+            f"parameter {name} is a struct of {param.size} bytes, got the number {value}; pass "
+            f"bytes{' or a TensorMap' if param.size == SIZE else ''}",
+        )
+    whole = isinstance(value, (bool, int, np.integer, np.bool_))
+    if not whole or param.type in ("f32", "f64"):
+        if param.type not in _FLOATS:
             raise Fault("launch", f"parameter {name} is {param.type}, got a float")
-        return struct.pack(formats[param.type], float(value))
-    raise Fault("launch", f"parameter {name}: cannot pass a {type(value).__name__}")
+        return struct.pack(_FLOATS[param.type], float(value))
+    bits = 8 * param.size
+    if not -(1 << bits - 1) <= int(value) < 1 << bits:
+        raise Fault("launch", f"parameter {name} has {bits} bits, too few for {value}")
+    return (int(value) & ((1 << bits) - 1)).to_bytes(param.size, "little")
 
 
 def _device_address(value: Any, hosts: list[Host]) -> int:

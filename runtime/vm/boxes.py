@@ -42,7 +42,7 @@ def find_box(map_: Descriptor, corner: tuple[int, ...]) -> Box:
     address: Array = np.array([map_.address], np.int64)
     inside: Array = np.array([True])
     item = map_.item
-    wide = map_.steps[0] == 1 and 0 <= corner[0] <= map_.extents[0] - map_.box[0]
+    wide = 0 <= corner[0] <= map_.extents[0] - map_.box[0]
     wide = wide and corner[0] * item % 16 == 0 and map_.box[0] * item % 16 == 0
     for axis in range(map_.rank - 1, 0, -1):
         index = corner[axis] + np.arange(-(-map_.box[axis] // map_.steps[axis])) * map_.steps[axis]
@@ -52,20 +52,20 @@ def find_box(map_: Descriptor, corner: tuple[int, ...]) -> Box:
         index = np.arange(map_.box[0] * item // 16)
         address = (address[:, None] + corner[0] * item + index * 16).ravel()
         return Box(16, address, np.repeat(inside, len(index)))
-    index = corner[0] + np.arange(-(-map_.box[0] // map_.steps[0])) * map_.steps[0]
+    index = corner[0] + np.arange(map_.box[0])  # the innermost axis has no element stride
     address = (address[:, None] + index * item).ravel()
     inside = (inside[:, None] & (index >= 0) & (index < map_.extents[0])).ravel()
     return Box(item, address, inside)
 
 
 def gather(box: Box, memory: dict[int, Array], base: int, fill: int | None) -> Array:
-    """The units of a box; `fill` is the byte pattern (None: zeros) outside."""
+    """The units of a box; `fill` is the pattern of 64 bits (None: zeros) outside."""
     view = memory[box.unit]
     data = np.zeros(len(box.addresses), UNITS[box.unit])
     shift = box.unit.bit_length() - 1
     data[box.inside] = view[(box.addresses[box.inside] - base) >> shift]
-    if fill is not None and box.unit < 16:
-        data[~box.inside] = data.dtype.type(fill)
-    elif fill is not None and not box.inside.all():
-        data.view(f"u{4}").reshape(-1, 4)[~box.inside] = fill
+    if fill is not None:
+        word = min(box.unit, 8)
+        outside = data.view(f"u{word}").reshape(len(data), -1)
+        outside[~box.inside] = fill & ((1 << 8 * word) - 1)
     return data

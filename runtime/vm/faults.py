@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -74,7 +75,7 @@ class Fault(Exception):
         if self.warp is not None:
             who.append(f"warp {self.warp}")
         if self.lanes:
-            who.append(f"lanes {_ranges(self.lanes)}")
+            who.append(f"lanes {print_ranges(self.lanes)}")
         if self.address is not None:
             who.append(f"address {self.address:#x}")
         if who:
@@ -89,7 +90,7 @@ def _remake(
     return Fault(kind, message, place=place, block=block, warp=warp, lanes=lanes, address=address)
 
 
-def _ranges(lanes: tuple[int, ...]) -> str:
+def print_ranges(lanes: Iterable[int]) -> str:
     """`(0, 1, 2, 5)` as `0-2, 5`."""
     runs: list[list[int]] = []
     for lane in sorted(lanes):

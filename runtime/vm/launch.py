@@ -24,17 +24,15 @@ from tilewright.runtime.vm.processes import may_split, prepare, read_processes, 
 from tilewright.runtime.vm.program import Program, link
 from tilewright.runtime.vm.records import Instruction, Symbol, Variable
 from tilewright.runtime.vm.report import Report
+from tilewright.runtime.vm.shapes import (
+    check_options,
+    check_shape,
+    check_shared,
+    find_cluster,
+    read_triple,
+)
 from tilewright.runtime.vm.variables import FUNCTIONS, place_variables
 
-CHECKS = ("all", "off", "late", "early")
-SHARED_LIMITS = {
-    "sm_75": 65_536,
-    "sm_80": 166_912,
-    "sm_86": 101_376,
-    "sm_89": 101_376,
-    "sm_90": 232_448,
-}
-"""Bytes of shared memory that a block may have, by target (CUDA programming guide, 20.2)."""
 _FIXED = (
     "program", "grid", "block", "cluster", "dynamic_shared", "seed", "checks", "spins",
     "interleaves",
@@ -94,7 +92,7 @@ def run(
     block: tuple[int, ...] | int,
     args: Any,
     *,
-    cluster: tuple[int, ...] = (1, 1, 1),
+    cluster: tuple[int, ...] | int = (1, 1, 1),
     shared: int = 0,
     seed: int = 0,
     checks: str = "all",
@@ -107,11 +105,11 @@ def run(
     asynchronous work completed as late or early as is legal. Raises `Fault`; the arguments then
     keep their contents.
     """
-    if checks not in CHECKS:
-        raise ValueError(f"checks={checks!r}; choose one of {', '.join(CHECKS)}")
+    check_options(ptx, args, shared, seed, checks)
     program = link(parse(ptx), entry)
-    blocks = _cluster_of(program, _triple(cluster, "cluster"))
-    shape = _triple(grid, "grid"), _triple(block, "block"), blocks
+    blocks = find_cluster(program, read_triple(cluster, "cluster"))
+    shape = read_triple(grid, "grid"), read_triple(block, "block"), blocks
+    check_shape(program, *shape)
     lanes, processes = GANG_LANES, read_processes()
     while True:
         launch = Launch(program, *shape, shared, seed, checks)
@@ -137,11 +135,10 @@ def _run_once(launch: Launch, args: list[Any], lanes: int, processes: int | None
     ranges = split_ranges(launch, lanes)
 
     def place(launch: Launch) -> Any:
-        _check_shape(launch)
         if not launch.interleaves and may_split(launch.program, ranges, processes):
             prepare(launch)
         place_variables(launch)
-        _check_shared(launch)
+        check_shared(launch.program.module.target, launch.shared_needed)
         return place_arguments(launch, args)
 
     def repeat(garbage: int) -> Launch:
@@ -157,55 +154,6 @@ def _run_once(launch: Launch, args: list[Any], lanes: int, processes: int | None
     drop_harmless(launch, report, repeat)
     copy_back(launch, hosts)
     return report
-
-
-def _triple(value: tuple[int, ...] | int, name: str) -> tuple[int, int, int]:
-    values = (value,) if isinstance(value, int) else tuple(int(v) for v in value)
-    if not 1 <= len(values) <= 3 or any(v < 1 for v in values):
-        raise ValueError(f"{name}={value!r}: one to three positive extents")
-    x, y, z = (*values, 1, 1)[:3]
-    return x, y, z
-
-
-def _cluster_of(program: Program, cluster: tuple[int, int, int]) -> tuple[int, int, int]:
-    """The launch's cluster; where the entry fixes one (`__cluster_dims__`), that."""
-    fixed = program.entry.directives.get("reqnctapercluster")
-    if not fixed:
-        return cluster
-    required = _triple(fixed, "cluster")
-    if cluster not in ((1, 1, 1), required):
-        raise Fault("launch", f"the entry requires clusters of {required}, got {cluster}")
-    return required
-
-
-def _check_shared(launch: Launch) -> None:
-    target = launch.program.module.target.split(",")[0].rstrip("a")
-    limit = SHARED_LIMITS.get(target, SHARED_LIMITS["sm_90"])
-    needed = launch.shared_needed
-    if needed > limit:
-        raise Fault(
-            "launch", f"the block needs {needed} bytes of shared memory; {target} has {limit}"
-        )
-
-
-def _check_shape(launch: Launch) -> None:
-    threads = int(np.prod(launch.block))
-    if threads > 1024:
-        raise Fault("launch", f"a block of {threads} threads; the limit is 1,024")
-    if any(g % c for g, c in zip(launch.grid, launch.cluster, strict=True)):
-        raise Fault(
-            "launch", f"the grid {launch.grid} is no multiple of the cluster {launch.cluster}"
-        )
-    directives = launch.program.entry.directives
-    required = directives.get("reqntid")
-    if required and (*required, 1, 1)[:3] != launch.block:
-        raise Fault("launch", f"the entry requires blocks of {required}, got {launch.block}")
-    limit = directives.get("maxntid")
-    if limit and threads > int(np.prod(limit)):
-        raise Fault(
-            "launch",
-            f"the entry allows blocks of at most {int(np.prod(limit))} threads, got {threads}",
-        )
 
 
 def _find_spins(program: Program) -> tuple[bool, bool]:

@@ -116,7 +116,8 @@ class Mbarriers:
         if count > pending:
             raise Fault(
                 "mbarrier",
-                f"{count} arrivals, but the phase expects only {pending} more of {expected}",
+                f"{count} {'arrival' if count == 1 else 'arrivals'}, but the phase expects only "
+                f"{pending} more of {expected}",
             )
         self._settle(place, phase, bytes_ + tx, pending - count, expected - (count if drop else 0))
         return phase
@@ -166,15 +167,18 @@ class Mbarriers:
     def describe_waits(self) -> list[str]:
         """The phases that pollers still wait for."""
         open_ = [(p, q) for p, q in self.asked.items() if p in self.valid and not self.passed(p, q)]
-        return [
+        texts = Counter(
             f"parity {parity} is awaited of the {self.describe(place)}" for place, parity in open_
-        ]
+        )
+        return [text + (f" (in {n} blocks)" if n > 1 else "") for text, n in texts.items()]
 
     def describe(self, place: int) -> str:
         """The state in words."""
         phase, tx, pending, expected = self.read(place)
         segment = self.gang.segment
-        return (
-            f"mbarrier at shared {place % segment:#x} in phase {phase}: {pending} of {expected} "
-            f"arrivals and {tx} bytes are outstanding"
-        )
+        missing = f"{pending} of {expected} arrivals"
+        if tx < 0:
+            state = f"{missing} are outstanding; {-tx} bytes more than it was told to expect came"
+        else:
+            state = f"{missing} and {tx} bytes are outstanding"
+        return f"mbarrier at shared {place % segment:#x} in phase {phase}: {state}"

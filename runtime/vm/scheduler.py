@@ -14,7 +14,7 @@ import numpy as np
 
 from tilewright.runtime.vm.cohort import Cohort, Run, Stack, find_end
 from tilewright.runtime.vm.control import bind_terminator
-from tilewright.runtime.vm.faults import Fault
+from tilewright.runtime.vm.faults import Fault, print_ranges
 from tilewright.runtime.vm.gang import Gang
 from tilewright.runtime.vm.memory import Array
 from tilewright.runtime.vm.waiting import Wait
@@ -240,9 +240,24 @@ class Scheduler:
     def report_hang(self, cohort: Cohort) -> None:
         raise self.fault(
             "deadlock",
-            "the lanes spin without end; " + self.describe_waits(),
+            f"the lanes spin without end: {self.describe_spins(cohort)}; {self.describe_waits()}",
             cohort.pc,
             cohort.lanes,
+        )
+
+    def describe_spins(self, cohort: Cohort) -> str:
+        """Where the warps of the cohort's first block are, by the lines of their loops."""
+        gang = self.gang
+        block = int(np.flatnonzero(cohort.lanes)[0]) // gang.block_lanes
+        lines: dict[int, set[int]] = {}
+        for other in [*self.ready, *self.parked]:
+            lanes = np.flatnonzero(other.lanes & self.alive & (gang.lane_block == block))
+            if len(lanes):
+                warps = lines.setdefault(gang.program.instructions[other.pc].line, set())
+                warps.update((lanes % gang.block_lanes // 32).tolist())
+        return ", ".join(
+            f"warp{'s' * (len(warps) > 1)} {print_ranges(sorted(warps))} at PTX line {line}"
+            for line, warps in sorted(lines.items())
         )
 
     def report_deadlock(self) -> None:

@@ -115,7 +115,8 @@ class TensorMap:
     """A descriptor of `tensor` (NumPy array or CPU torch tensor) for boxes of extents `box`.
 
     `box` and `element_strides` are in the tensor's own axis order. `swizzle` is 0, 32, 64 or 128
-    bytes, `fill` is `zeros` or `nan` for elements outside of the tensor.
+    bytes, `fill` is `zeros` or `nan` for elements outside of the tensor. Of an axis with an element
+    stride s a copy takes each s-th element, ⌈box / s⌉ in all; the last axis has none.
     """
 
     def __init__(
@@ -125,36 +126,66 @@ class TensorMap:
         self.tensor = tensor
         shape = tuple(int(n) for n in tensor.shape)
         item, strides = _layout(tensor)
-        rank = len(shape)
-        if not 1 <= rank <= 5 or len(box) != rank:
-            raise ValueError(f"a tensor of rank {rank} with a box of rank {len(box)}; ranks 1 to 5")
-        if interleave:
-            raise ValueError("interleaved (im2col) tensor maps are not supported; use tile mode")
-        if swizzle not in (0, 32, 64, 128) or fill not in ("zeros", "nan"):
-            raise ValueError(
-                f"swizzle={swizzle}, fill={fill!r}: 0, 32, 64 or 128, and zeros or nan"
-            )
-        if strides[-1] != item:
-            raise ValueError("the last axis must be contiguous")
-        if any(s % 16 for s in strides[:-1]):
-            raise ValueError(f"strides {strides} in bytes must be multiples of 16")
-        if any(not 1 <= n <= 256 for n in box):
-            raise ValueError(f"box {box}: each extent is 1 to 256")
-        inner = box[-1] * item
-        if inner % 16 or (swizzle and inner > swizzle):
-            raise ValueError(
-                f"the box has {inner} bytes along the last axis: not a multiple of 16, or more "
-                f"than the swizzle"
-            )
-        steps = element_strides or (1,) * rank
+        kind = _kind(tensor)
+        steps = tuple(element_strides or (1,) * len(shape))
+        _check_shape(shape, strides, item)
+        _check_box(tuple(box), steps, shape)
+        _check_modes(box[-1] * item, swizzle, interleave)
+        if fill not in ("zeros", "nan"):
+            raise ValueError(f"fill={fill!r}: zeros or nan")
+        if fill == "nan" and (kind not in ("f", "bf") or item == 1):
+            raise ValueError(f"fill='nan' needs floating-point elements, not {tensor.dtype}")
         self.descriptor = Descriptor(
-            rank, item, KINDS.index(_kind(tensor)), swizzle, interleave, int(fill == "nan"), 0,
+            len(shape), item, KINDS.index(kind), swizzle, interleave, int(fill == "nan"), 0,
             shape[::-1], tuple(strides[::-1]), tuple(box[::-1]), tuple(steps[::-1]),
         )  # fmt: skip
 
     def encode_descriptor(self, address: int) -> bytes:
         """The 128 bytes, for the tensor at a device address."""
         return replace(self.descriptor, address=address).encode()
+
+
+def _check_shape(shape: tuple[int, ...], strides: list[int], item: int) -> None:
+    """The rules of `cuTensorMapEncodeTiled` for the tensor."""
+    if not 1 <= len(shape) <= 5:
+        raise ValueError(f"a tensor map of a tensor of rank {len(shape)}; ranks 1 to 5")
+    if any(not 1 <= n <= 1 << 32 for n in shape):
+        raise ValueError(f"a tensor map of a tensor of shape {shape}; extents are 1 to 2**32")
+    if strides[-1] != item:
+        raise ValueError(f"strides {strides} in bytes: the last axis must be contiguous")
+    if any(s % 16 or not 0 <= s < 1 << 40 for s in strides[:-1]):
+        raise ValueError(
+            f"strides {strides} in bytes: all but the last must be multiples of 16 below 2**40; "
+            "pad the rows"
+        )
+
+
+def _check_box(box: tuple[int, ...], steps: tuple[int, ...], shape: tuple[int, ...]) -> None:
+    rank = len(shape)
+    if len(box) != rank or len(steps) != rank:
+        raise ValueError(
+            f"box {box} and element_strides {steps} need one entry per axis of shape {shape}"
+        )
+    if any(not 1 <= n <= 256 for n in box):
+        raise ValueError(f"box {box}: each extent is 1 to 256")
+    if any(not 1 <= n <= 8 for n in steps):
+        raise ValueError(f"element_strides {steps}: each is 1 to 8")
+    if steps[-1] != 1:
+        raise ValueError(f"element_strides {steps}: hardware has none along the last axis; give 1")
+
+
+def _check_modes(inner: int, swizzle: int, interleave: int) -> None:
+    """`inner` is the bytes of the box along the last axis."""
+    if interleave:
+        raise ValueError(f"interleave={interleave} is not modelled; only 0 (no interleaving)")
+    if swizzle not in _SWIZZLES:
+        raise ValueError(f"swizzle={swizzle}: 0, 32, 64 or 128")
+    if inner % 16:
+        raise ValueError(f"the box has {inner} bytes along the last axis: not a multiple of 16")
+    if swizzle and inner > swizzle:
+        raise ValueError(
+            f"the box has {inner} bytes along the last axis, more than swizzle={swizzle} allows"
+        )
 
 
 def _layout(tensor: Any) -> tuple[int, list[int]]:
@@ -167,7 +198,5 @@ def _layout(tensor: Any) -> tuple[int, list[int]]:
 
 def _kind(tensor: Any) -> str:
     """The element type's family, one of `KINDS`."""
-    if isinstance(tensor, np.ndarray):
-        return {"i": "s", "f": "f", "u": "u"}.get(tensor.dtype.kind, "b")
     name = str(tensor.dtype).removeprefix("torch.")
     return "bf" if name == "bfloat16" else {"i": "s", "f": "f", "u": "u"}.get(name[0], "b")

@@ -174,10 +174,18 @@ def test_cp_async_arrives_on_an_mbarrier(compile_ptx: Compile, checks: str) -> N
 def test_tensor_maps_reject_what_hardware_rejects() -> None:
     x = np.zeros((16, 64), np.float16)
     for change, words in (
-        ({"box": (16,)}, "rank"),
+        ({"box": (16,)}, "one entry per axis"),
         ({"box": (16, 512)}, "1 to 256"),
-        ({"swizzle": 64}, "more than the swizzle|or more"),
-        ({"interleave": 16}, "im2col"),
+        ({"swizzle": 64}, "more than swizzle=64"),
+        ({"swizzle": 48}, "0, 32, 64 or 128"),
+        ({"box": (16, 4), "swizzle": 0}, "8 bytes along the last axis"),
+        ({"interleave": 16}, "interleave=16"),
+        ({"element_strides": (2,)}, "one entry per axis"),
+        ({"element_strides": (0, 1)}, "each is 1 to 8"),
+        ({"element_strides": (9, 1)}, "each is 1 to 8"),
+        ({"element_strides": (1, 2)}, "none along the last axis"),
+        ({"tensor": np.zeros((0, 64), np.float16)}, "extents are 1"),
+        ({"tensor": np.zeros((16, 64), np.int16), "fill": "nan"}, "floating-point"),
         ({"tensor": x.T}, "contiguous"),
         ({"tensor": np.zeros((16, 63), np.float16)}, "multiples of 16"),
         ({"fill": "ones"}, "zeros"),

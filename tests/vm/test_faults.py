@@ -7,6 +7,7 @@ launches.
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pytest
@@ -188,8 +189,74 @@ def test_launches_that_cannot_be(compile_ptx: Compile) -> None:
         vm.run(ptx, "k", 1, 2048, [a, a, 0])
     with pytest.raises(vm.Fault, match="got a float"):
         vm.run(ptx, "k", 1, 1, [a, a, 0.5])
-    with pytest.raises(ValueError, match="checks"):
-        vm.run(ptx, "k", 1, 1, [a, a, 0], checks="some")
+    with pytest.raises(vm.Fault, match=r"k_param_0 \(u64\), k_param_1 \(u64\), k_param_2 \(u32\)"):
+        vm.run(ptx, "k", 1, 1, [])
+    with pytest.raises(vm.Fault, match="32 bits, too few for 4294967301"):
+        vm.run(ptx, "k", 1, 1, [a, a, (1 << 32) + 5])
+    with pytest.raises(vm.Fault, match="pass an array or tensor for a pointer"):
+        vm.run(ptx, "k", 1, 1, [[1.0], a, 0])
+    vm.run(ptx, "k", np.int64(1), [1], (a, a, 0))
+
+
+@pytest.mark.parametrize(
+    ("change", "error", "words"),
+    [
+        ({"grid": (1, 65536)}, vm.Fault, r"grid \(1, 65536, 1\) exceeds .*65535"),
+        ({"block": (1, 1, 65)}, vm.Fault, r"block \(1, 1, 65\) exceeds .*64"),
+        ({"grid": 32, "cluster": 32}, vm.Fault, "a cluster of 32 blocks; at most 16"),
+        ({"grid": 1.5}, ValueError, "grid=1.5: one to three positive integers"),
+        ({"block": (1, 1, 1, 1)}, ValueError, "one to three positive integers"),
+        ({"shared": -1}, ValueError, "shared=-1"),
+        ({"seed": -1}, ValueError, "seed=-1"),
+        ({"seed": "a"}, ValueError, "seed='a'"),
+        ({"checks": "some"}, ValueError, "choose one of all"),
+        ({"ptx": b""}, TypeError, "decode it"),
+        ({"args": np.zeros(3)}, TypeError, "one entry per parameter"),
+    ],
+)
+def test_options_that_no_launch_has(
+    compile_ptx: Compile, change: dict[str, Any], error: type[Exception], words: str
+) -> None:
+    a = np.zeros(4, "f")
+    options = {"ptx": compile_ptx(COPY), "grid": 1, "block": 1, "args": [a, a, 0], **change}
+    with pytest.raises(error, match=words):
+        vm.run(entry="k", **options)
+
+
+def test_structs_are_bytes_not_numbers(compile_ptx: Compile) -> None:
+    ptx = compile_ptx(
+        'struct P { int a, b; }; extern "C" __global__ void k(P p, int* o) { *o = p.a - p.b; }'
+    )
+    o = np.zeros(1, "i4")
+    vm.run(ptx, "k", 1, 1, [np.array([7, 9], "i4").tobytes(), o])
+    assert o.tolist() == [-2]
+    with pytest.raises(vm.Fault, match="a struct of 8 bytes, got the number 5; pass bytes"):
+        vm.run(ptx, "k", 1, 1, [5, o])
+
+
+def test_a_hang_says_once_who_spins_where_and_for_what() -> None:
+    """Three blocks, two warps each, the second waits for a phase that nobody completes."""
+    ptx = """
+.version 8.0
+.target sm_90
+.address_size 64
+.visible .entry k() {
+  .shared .align 8 .b64 bar; .reg .b32 %t, %b; .reg .pred %p, %d;
+  mov.u32 %t, %tid.x; mov.u32 %b, bar; setp.eq.u32 %p, %t, 0;
+  @%p mbarrier.init.shared.b64 [%b], 2;
+  bar.sync 0;
+  @%p mbarrier.arrive.shared.b64 _, [%b];
+  setp.lt.u32 %p, %t, 32;
+  @%p bra E;
+W: mbarrier.try_wait.parity.shared.b64 %d, [%b], 0;
+  @!%d bra W;
+E: ret; }"""
+    with pytest.raises(vm.Fault) as caught:
+        vm.run(ptx, "k", 3, 64, [])
+    text = str(caught.value)
+    assert "the lanes spin without end: warp 1 at PTX line 13; parity 0" in text
+    assert text.count("1 of 2 arrivals and 0 bytes are outstanding (in 3 blocks)") == 1
+    assert text.count("is awaited") == 1
 
 
 def test_uninitialised_registers_are_warnings_where_lanes_read_them() -> None:

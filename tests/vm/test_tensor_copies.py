@@ -119,3 +119,25 @@ def test_a_wrong_byte_count_is_a_deadlock_and_a_stray_map_a_fault() -> None:
         vm.run(program(2, 256, ""), "k", 1, 32, [bytes(128), maps[1], out, 0, 0], shared=SHARED)
     with pytest.raises(vm.Fault, match="1 coordinates for a tensor map of rank 2"):
         vm.run(program(1, 256, ""), "k", 1, 32, [*maps, out, 0], shared=SHARED)
+
+
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
+@pytest.mark.parametrize("first", [-3, 0])
+def test_the_fill_is_nan_for_every_width_and_corner(dtype: type, first: int) -> None:
+    """Boxes that cut an axis go element by element, others by 16 bytes."""
+    x = np.random.default_rng().standard_normal((4, 32)).astype(dtype)
+    out = np.zeros((8, 32), dtype)
+    maps = [vm.TensorMap(x, (8, 32), fill="nan"), vm.TensorMap(x.copy(), (8, 32))]
+    size = out.nbytes
+    vm.run(program(2, size, ""), "k", 1, 32, [*maps, out, first, 2], shared=SHARED)
+    want = np.full((8, 32), np.nan, dtype)
+    want[:2, -first:] = x[2:, : 32 + first]
+    np.testing.assert_array_equal(out, want)
+
+
+def test_element_strides_thin_out_all_axes_but_the_last() -> None:
+    x = np.random.default_rng().standard_normal((9, 32)).astype("f")
+    out = np.zeros((3, 32), "f")
+    maps = [vm.TensorMap(t, (5, 32), element_strides=(2, 1)) for t in (x, x.copy())]
+    vm.run(program(2, out.nbytes, ""), "k", 1, 32, [*maps, out, 0, 3], shared=SHARED)
+    np.testing.assert_array_equal(out, x[3:8:2])

@@ -153,10 +153,14 @@ class _Tile(Side):
     element: str
 
 
+_FILLS = {2: 0x7FFF7FFF7FFF7FFF, 4: 0x7FFFFFFF7FFFFFFF, 8: 0x7FFFFFFFFFFFFFFF}
+"""The NaN outside of a tensor, by bytes per element, as 64 bits."""
+
+
 def _tile_sides(map_: Descriptor, box: Box, start: int) -> tuple[Side, Side]:
     if map_.swizzle and start % 128:
         raise Fault("misaligned", "a swizzled box in shared memory needs 128-byte alignment")
-    fill = {2: 0x7FFF7FFF, 4: 0x7FFFFFFF}.get(map_.item) if map_.fill else None
+    fill = _FILLS.get(map_.item) if map_.fill else None
     everything = np.ones(len(box.addresses), np.bool_)
     shared = Side("shared", box.unit, box.places(start, map_.swizzle), everything)
     return shared, _Tile(
