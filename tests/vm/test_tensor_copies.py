@@ -141,3 +141,19 @@ def test_element_strides_thin_out_all_axes_but_the_last() -> None:
     maps = [vm.TensorMap(t, (5, 32), element_strides=(2, 1)) for t in (x, x.copy())]
     vm.run(program(2, out.nbytes, ""), "k", 1, 32, [*maps, out, 0, 3], shared=SHARED)
     np.testing.assert_array_equal(out, x[3:8:2])
+
+
+@pytest.mark.parametrize("offset", [4, 16, 64])
+def test_boxes_lie_at_multiples_of_128_bytes(offset: int) -> None:
+    x, out = np.ones((8, 32), "f"), np.zeros((8, 32), "f")
+    maps = [vm.TensorMap(t, (8, 32)) for t in (x, x.copy())]
+    text = program(2, out.nbytes, "").replace("mov.u32 %t, tile;", f"mov.u32 %t, tile+{offset};")
+    with pytest.raises(vm.Fault, match="misaligned: the box of a tensor copy"):
+        vm.run(text, "k", 1, 32, [*maps, out, 0, 0], shared=SHARED)
+
+
+def test_tensors_of_maps_lie_at_multiples_of_16_bytes() -> None:
+    x = np.ones(256 + 1, "f")
+    map_ = vm.TensorMap(x[1:].reshape(8, 32), (8, 32))
+    with pytest.raises(vm.Fault, match="misaligned: the tensor of a tensor map"):
+        vm.run(program(2, 1024, ""), "k", 1, 32, [map_, map_, x, 0, 0], shared=SHARED)

@@ -158,8 +158,12 @@ _FILLS = {2: 0x7FFF7FFF7FFF7FFF, 4: 0x7FFFFFFF7FFFFFFF, 8: 0x7FFFFFFFFFFFFFFF}
 
 
 def _tile_sides(map_: Descriptor, box: Box, start: int) -> tuple[Side, Side]:
-    if map_.swizzle and start % 128:
-        raise Fault("misaligned", "a swizzled box in shared memory needs 128-byte alignment")
+    if start % 128:
+        raise Fault(
+            "misaligned", "the box of a tensor copy in shared memory needs 128-byte alignment"
+        )
+    if map_.address % 16:
+        raise Fault("misaligned", "the tensor of a tensor map needs 16-byte alignment")
     fill = _FILLS.get(map_.item) if map_.fill else None
     everything = np.ones(len(box.addresses), np.bool_)
     shared = Side("shared", box.unit, box.places(start, map_.swizzle), everything)
