@@ -20,6 +20,7 @@ from tilewright.runtime.vm.memory import Array
 from tilewright.runtime.vm.timeline.recorder import Recorder
 
 if TYPE_CHECKING:
+    from tilewright.runtime.vm.gang import Gang
     from tilewright.runtime.vm.scheduler import Scheduler
 
 Terminate = Callable[[Cohort], bool]
@@ -110,22 +111,24 @@ class BarrierState:
                 wait.finish(wait.lanes, self.truth & participants)
             scheduler.add(wait.lanes, wait.pc, wait.stack, wait.turn, wait.spins)
 
-    def describe(self, scheduler: Scheduler) -> str:
-        """Who waits here, and for how many."""
-        if not self.waits:
-            return ""
+    def describe(self, scheduler: Scheduler) -> tuple[str, str, str]:
+        """Which warps wait here, of which block, and for how many."""
         gang = scheduler.gang
         lanes = np.logical_or.reduce([wait.lanes for wait in self.waits])
-        warps = sorted({gang.who(lane)[1] for lane in np.flatnonzero(lanes).tolist()})
-        block = gang.block_index(self.key[1]) if self.key[0] == "cta" else f"cluster {self.key[1]}"
+        block = f"block {gang.block_index(self.key[1])}"
         arrived = np.count_nonzero(self.arrived)
         expected = self.expected or int((self.members & scheduler.alive).sum())
         missing = self.members & scheduler.alive & (self.arrived == 0)
-        absent = sorted({gang.who(lane)[1] for lane in np.flatnonzero(missing).tolist()})
-        return (
-            f"warps {warps} of block {block} wait at barrier {self.key[2]} where {arrived} of "
-            f"{expected} threads have arrived; absent: warps {absent}"
+        what = (
+            f"wait at barrier {self.key[2]} where {arrived} of {expected} threads have arrived; "
+            f"absent: warps {_warps(gang, missing)}"
         )
+        where = block if self.key[0] == "cta" else f"cluster {self.key[1]}"
+        return f"warps {_warps(gang, lanes)}", where, what
+
+
+def _warps(gang: Gang, lanes: Array) -> list[int]:
+    return sorted({gang.who(lane)[1] for lane in np.flatnonzero(lanes).tolist()})
 
 
 def bind_barrier(scheduler: Scheduler, frame: Frame, pc: int) -> Terminate:

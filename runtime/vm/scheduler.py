@@ -268,11 +268,15 @@ class Scheduler:
 
     def describe_waits(self) -> str:
         """Which warps wait for what."""
-        parts = []
-        for state in self.barriers.values():
-            text = state.describe(self)
-            if text:
-                parts.append(text)
+        found: dict[str, list[str]] = {}
+        for state in sorted(self.barriers.values(), key=lambda state: state.key[1]):
+            if state.waits:
+                who, where, what = state.describe(self)
+                found.setdefault(f"{who} of {{}} {what}", []).append(where)
+        parts = [
+            text.format(where[0] + (f" (and of {len(where) - 1} more)" if where[1:] else ""))
+            for text, where in found.items()
+        ]
         parts.extend(self.gang.mbarriers.describe_waits())
         return "; ".join(parts) or "nobody waits at a barrier"
 

@@ -306,3 +306,15 @@ def test_shared_memory_and_clusters_have_their_limits(compile_ptx: Compile) -> N
         vm.run(ptx, "k", 4, 1, [o], cluster=(4,))
     with pytest.raises(vm.Fault, match="multiple of the cluster"):
         vm.run(ptx, "k", 3, 1, [o])
+
+
+def test_a_deadlock_names_its_warps_once_for_all_blocks(compile_ptx: Compile) -> None:
+    ptx = compile_ptx(
+        'extern "C" __global__ void k() { if (threadIdx.x < 64) asm volatile("bar.sync 1, 96;"); }'
+    )
+    with pytest.raises(vm.Fault) as caught:
+        vm.run(ptx, "k", 3, 64, [])
+    words = (
+        "warps [0, 1] of block (0, 0, 0) (and of 2 more) wait at barrier 1 where 64 of 96 threads"
+    )
+    assert words in str(caught.value) and str(caught.value).count("of block") == 1

@@ -79,6 +79,44 @@ def test_collective_instructions_of_some_lanes(compile_ptx: Compile, body: str) 
     assert caught.value.kind in ("divergence", "deadlock") and caught.value.lanes
 
 
+MASKS = [
+    ("o[t] = __shfl_xor_sync(lane < 16 ? 0xFFFF : 0xFF0000FF, t, 1);", "does not name them"),
+    ("unsigned m = lane < 16 ? ~0u : 0xFFFF0000; o[t] = __ballot_sync(m, t & 1);", "in different member masks"),
+    ("if (lane < 20) o[t] = __reduce_add_sync(0xFFFF, t); else o[t] = 1;", "does not name them"),
+    ("if (lane < 20) __syncwarp(1u << (lane ^ 1));", "does not name them"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("body", "words"), MASKS)
+def test_member_masks_name_their_lanes(compile_ptx: Compile, body: str, words: str) -> None:
+    with pytest.raises(vm.Fault, match=words) as caught:
+        run(compile_ptx, body, block=64)
+    assert caught.value.kind == "divergence" and caught.value.lanes
+
+
+@pytest.mark.parametrize(
+    ("body", "warned"),
+    [
+        ("if (lane < 20) o[t] = __shfl_xor_sync(0xFFFFF, t, 16);", True),
+        ("if (lane < 20) o[t] = __shfl_down_sync(0xFFFFF, t, 1) * (lane < 19);", False),
+        ("if (lane < 16) o[t] = __shfl_down_sync(0xFFFF, t, 8, 16);", False),
+        ("int got = __shfl_down_sync(~0u, t, 8); o[t] = got;", False),
+        ("unsigned m = lane < 8 ? 0xFF : ~0xFFu; o[t] = __shfl_sync(m, t, 9);", True),
+        (
+            "unsigned m = lane < 8 ? 0xFF : ~0xFFu; int got = __shfl_sync(m, t, 9); if (lane > 7) o[t] = got;",
+            False,
+        ),
+    ],
+)
+def test_what_a_shuffle_brings_of_lanes_outside_is_garbage(
+    compile_ptx: Compile, body: str, warned: bool
+) -> None:
+    """… and only a warning where it reaches memory."""
+    report = run(compile_ptx, body, block=64)
+    found = [w for w in report.warnings if "take no part in the shuffle" in str(w)]
+    assert bool(found) == warned and not report.races
+
+
 def test_barriers_of_several_names_are_not_one(compile_ptx: Compile) -> None:
     """All warps come at once, each pair to a barrier of its own that a register names."""
     body = 's[t] = t; ASM("bar.sync %0, 64;", "r"(t / 64 + 1)); o[t] = s[t ^ FLIP];'

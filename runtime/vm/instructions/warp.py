@@ -13,6 +13,7 @@ import numpy as np
 
 from tilewright.runtime.vm.faults import Fault
 from tilewright.runtime.vm.frame import DTYPES, Frame
+from tilewright.runtime.vm.garbage import SHUFFLES
 from tilewright.runtime.vm.memory import Array
 from tilewright.runtime.vm.records import Immediate, Instruction, Operand, Pair, Register
 from tilewright.runtime.vm.waiting import Wait
@@ -42,8 +43,11 @@ def bind_members(
     )
     row = None if operand is None or everybody else frame.read(operand, "u32")
     lanes = slice(frame.low, frame.high)
+    lane_bit = _BITS[np.arange(frame.n) % 32]
 
     def members(mask: Array | None) -> Array | None:
+        if row is not None:
+            _check_members(ins, frame, row, lane_bit, mask)
         if mask is None:
             return None
         active = ballot(mask)
@@ -55,6 +59,26 @@ def bind_members(
         return mask
 
     return members
+
+
+def _check_members(
+    ins: Instruction, frame: Frame, row: Array, lane_bit: Array, mask: Array | None
+) -> None:
+    """Each lane is in its own mask, and lanes that name each other give the same mask."""
+    here: Array = np.ones(frame.n, np.bool_) if mask is None else mask
+    alien = here & (row & lane_bit == 0)
+    if alien.any():
+        message = f"lanes execute {ins.name}, but their member mask does not name them"
+        raise frame.gang.fault("divergence", message, ins, frame, alien)
+    rows = np.where(here, row, 0).reshape(-1, 32)
+    if ((rows == rows.max(axis=1, keepdims=True)) | ~here.reshape(-1, 32)).all():
+        return
+    named = rows[:, :, None] >> np.arange(32, dtype=np.uint32) & 1 != 0
+    other = (rows[:, :, None] != rows[:, None, :]) & here.reshape(-1, 1, 32)
+    split = (named & other).any(axis=2).ravel()
+    if split.any():
+        message = f"lanes of one {ins.name} name each other in different member masks"
+        raise frame.gang.fault("divergence", message, ins, frame, split)
 
 
 def _shuffle(ins: Instruction, frame: Frame) -> Any:
@@ -71,11 +95,13 @@ def _shuffle(ins: Instruction, frame: Frame) -> Any:
         frame.read(ins.operands[3], "u32"),
     )
     members = bind_members(ins, frame, ins.operands[4] if len(ins.operands) > 4 else None)
+    find_strangers = _bind_strangers(ins, frame)
     mode = next(m for m in ins.mods if m in ("up", "down", "bfly", "idx"))
     lane = (np.arange(frame.n) % 32).astype(np.int64)
     start = np.arange(frame.n) - lane
     fixed = all(isinstance(o, Immediate) for o in ins.operands[2:4])
     memory: list[tuple[Array, Array]] = []
+    garbage = np.uint32(0x01010101 * frame.gang.launch.garbage)
 
     def source() -> tuple[Array, Array]:
         if fixed and memory:
@@ -88,6 +114,10 @@ def _shuffle(ins: Instruction, frame: Frame) -> Any:
         active = members(mask)
         lanes, inside = source()
         value = a[start + lanes]
+        if find_strangers is not None:
+            strangers = find_strangers(active, start + lanes)
+            if strangers is not None:
+                value[strangers] = garbage
         if active is None:
             np.copyto(result, value)
         else:
@@ -96,6 +126,31 @@ def _shuffle(ins: Instruction, frame: Frame) -> Any:
             np.copyto(valid, inside, where=True if active is None else active)
 
     return step
+
+
+def _bind_strangers(
+    ins: Instruction, frame: Frame
+) -> Callable[[Array | None, Array], Array | None] | None:
+    """Finds lanes that read of a lane which takes no part: what they get is anything."""
+    gang = frame.gang
+    if gang.checks is None:
+        return None
+    ledger, program, pc = gang.launch.ledger, gang.program, gang.program.pc_of(ins)
+    row = frame.read(ins.operands[4], "u32") if len(ins.operands) > 4 else frame.constant(FULL)
+    is_full = bool((row == FULL).all()) and isinstance(ins.operands[-1], Immediate)
+
+    def find(active: Array | None, sources: Array) -> Array | None:
+        if active is None and is_full:
+            return None
+        strange = (row >> (sources & 31).astype(np.uint32) & 1) == 0
+        if active is not None:
+            strange = (strange | ~active[sources]) & active
+        if not strange.any():
+            return None
+        ledger.notice("uninitialised", SHUFFLES, program, pc)
+        return strange
+
+    return find
 
 
 def shuffle_source(mode: str, lane: Array, b: Array, c: Array) -> tuple[Array, Array]:
