@@ -18,6 +18,7 @@ import torch
 
 from tilewright.ir.types import DType, u8
 from tilewright.ops.plain import runs_plainly
+from tilewright.ops.prepared import Launches, describe
 from tilewright.ops.quant.forms import FORMS, Form, family_of
 from tilewright.ops.quant.kernels import (
     Weights,
@@ -165,8 +166,8 @@ def _run(
     k: int,
 ) -> torch.Tensor:
     held = (x, codes, scales, zeros, bias)
-    key = (text, n, k, *[None if t is None else _describe(t) for t in held])
-    found = _prepared.get(key)
+    key = (text, n, k, *[None if t is None else describe(t) for t in held])
+    found = _launches.find(key)
     if found is not None:
         out = x.new_empty(found.shape)
         found.launch(*[t.data_ptr() for t in (*held, out) if t is not None])
@@ -177,9 +178,7 @@ def _run(
     if x.is_cpu:
         launch = _prepare(x, codes, scales, zeros, bias, out, QSpec.parse(text))
         if held[0] is x:
-            if len(_prepared) >= PREPARED_LIMIT:
-                _prepared.clear()
-            _prepared[key] = Known(launch, out.shape)
+            _launches.keep(key, launch, out.shape)
         launch(*[t.data_ptr() for t in (x, *held[1:], out) if t is not None])
         return out
     spec, rows = QSpec.parse(text), prod(x.shape[:-1])
@@ -188,22 +187,7 @@ def _run(
     return out
 
 
-def _describe(tensor: torch.Tensor) -> Any:
-    """What a launch depends on of one argument."""
-    return (tensor.dtype, tensor.shape, tensor.stride(), tensor.is_cpu)
-
-
-@dataclass(frozen=True)
-class Known:
-    """A launch on the cpu for contiguous x of one shape, and the shape of its result."""
-
-    launch: Prepared
-    shape: torch.Size
-
-
-PREPARED_LIMIT = 4096
-_prepared: dict[Any, Known] = {}
-"""Launches by what they depend on: format, shapes and dtypes, never a tensor."""
+_launches = Launches()
 
 
 def _prepare(

@@ -121,3 +121,14 @@ def test_compiles_with_inductor():
 def test_errors_name_the_argument(make, words):
     with pytest.raises(LaunchError, match=words):
         make(torch.randn(4, 4))
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.int8])
+def test_a_launch_that_is_kept_serves_other_tensors_of_the_same_form(dtype):
+    bound = {torch.float32: 2.0**-20, torch.bfloat16: 2.0**-8, torch.int8: 0.0}[dtype]
+    base = torch.randint(-8, 8, (40 * 33 + 5,)).to(dtype)
+    for start in (0, 1, 5):  # addresses with less alignment than those of the first launch
+        a, b = base[start : start + 40 * 33].view(40, 33), torch.randint(-8, 8, (33, 21)).to(dtype)
+        exact = a.double() @ b.double()
+        assert (matmul(a, b).double() - exact).norm() <= bound * exact.norm()
+        assert (matmul(b.T, a.T).double() - exact.T).norm() <= bound * exact.norm()

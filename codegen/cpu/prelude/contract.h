@@ -135,7 +135,7 @@ enum { FLAT = 32 };
 // 1024 1.12; bf16: 128 1.35, 256 1.50, 512 1.38. Scratch has to fit beside the accumulators.
 template <class T, int BM, int BN> constexpr int piece_columns() {
 #ifdef __AMX_BF16__
-  if (sizeof(T) == 4) return keeps_pieces<BM, BN>() ? (BM <= 128 && BN <= 128 ? 1024 : 512) : 64;
+  if (sizeof(T) == 4) return keeps_pieces<BM, BN>() ? (BM <= 128 && BN <= 128 ? 1024 : 512) : 128;
   return 256;
 #else
   return keeps_pieces<BM, BN>() ? 512 : 128;

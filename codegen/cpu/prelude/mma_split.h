@@ -154,7 +154,8 @@ template <int BM, int BN, int BK, int P = ACC_PITCH<BN>> struct SplitMatrix {
     PITCH = P,
     ACC = round_up(BM, 16) * P + 16,
     LEFT = SPLIT_SIZE<BM, BK> + 16,
-    RIGHT = SPLIT_SIZE<BN, BK> + 16
+    RIGHT = SPLIT_SIZE<BN, BK> + 16,
+    ACROSS = 128  // columns that meet two strips of a while these are in the first-level cache: 3 % over all or 32
   };
   TW_INLINE void load_left(float* x, const float* base, int64_t s0, int64_t s1, int64_t rows, int64_t cols) {
     pack_split<BM, BK, false>(x, base, s0, s1, rows, cols);
@@ -170,15 +171,16 @@ template <int BM, int BN, int BK, int P = ACC_PITCH<BN>> struct SplitMatrix {
     constexpr int STRIP = round_up(BK, 32) / 32 * BLOCK_WORDS;
     const int steps = (k + 31) / 32;
     open_tiles();
-    for (int j = 0; j < n; j += 32)
-      for (int i = 0; i < m; i += 32) {
-        float* c = acc + i * P + j;
-        const float *a0 = x + i / 16 * STRIP, *a1 = a0 + STRIP, *b0 = y + j / 16 * STRIP, *b1 = b0 + STRIP;
-        if (m - i > 16 && n - j > 16) micro_split<2, 2, P>(c, a0, a1, b0, b1, steps, fresh);
-        else if (m - i > 16) micro_split<2, 1, P>(c, a0, a1, b0, b1, steps, fresh);
-        else if (n - j > 16) micro_split<1, 2, P>(c, a0, a1, b0, b1, steps, fresh);
-        else micro_split<1, 1, P>(c, a0, a1, b0, b1, steps, fresh);
-      }
+    for (int low = 0; low < n; low += ACROSS)
+      for (int i = 0; i < m; i += 32)
+        for (int j = low; j < n && j < low + ACROSS; j += 32) {
+          float* c = acc + i * P + j;
+          const float *a0 = x + i / 16 * STRIP, *a1 = a0 + STRIP, *b0 = y + j / 16 * STRIP, *b1 = b0 + STRIP;
+          if (m - i > 16 && n - j > 16) micro_split<2, 2, P>(c, a0, a1, b0, b1, steps, fresh);
+          else if (m - i > 16) micro_split<2, 1, P>(c, a0, a1, b0, b1, steps, fresh);
+          else if (n - j > 16) micro_split<1, 2, P>(c, a0, a1, b0, b1, steps, fresh);
+          else micro_split<1, 1, P>(c, a0, a1, b0, b1, steps, fresh);
+        }
     close_tiles();
   }
   // Block by block: a row form is a row-major f32 block again, a pair form is the micro-kernel's right operand.
@@ -215,7 +217,7 @@ namespace tw {
 // What generated code should name: for f32 the parts on AMX where the build has it, else Matrix.
 //
 // Tiles that measured best for large products (2 MB second-level cache; half in each direction with 1 MB):
-//   f32 with AMX 512 × 512 × 64 · f32 512 × 512 × 128 · bf16 with AMX 512 × 512 × 256 · vdpbf16ps, f16 512 × 512 × 128
+//   f32 with AMX 512 × 512 × 128 · f32 512 × 512 × 128 · bf16 with AMX 512 × 512 × 256 · vdpbf16ps, f16 512 × 512 × 128
 // and for any shape 256 × 256 × 128 (85 to 95 % of that), so that small products still have a block per thread. With few
 // rows (m <= 32) 32 × 256 × 512: memory decides there, and f32 does as well without AMX.
 template <class T, int BM, int BN, int BK, int P = ACC_PITCH<BN>> struct BestMatrix : Matrix<T, BM, BN, BK, P> {};
