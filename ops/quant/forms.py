@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import torch
 
 from tilewright.ir.packing import row_bytes
-from tilewright.ops.quant.memory import empty_codes
+from tilewright.ops.quant.memory import in_large_pages
 
 ROWS, UNIT_K = 16, 8
 Order = Callable[[torch.Tensor, int, int, int], torch.Tensor]
@@ -52,7 +52,7 @@ def _pad(tensor: torch.Tensor, rows: int, columns: int) -> torch.Tensor:
 def _pack_panels(codes: torch.Tensor, rows: int, columns: int, bits: int) -> torch.Tensor:
     panels, units = -(-rows // ROWS), -(-columns // UNIT_K)
     padded = _pad(codes, panels * ROWS, units * bits).view(panels, ROWS, units, bits)
-    packed = empty_codes(padded.numel(), codes.device)
+    packed = in_large_pages(codes.new_empty(padded.numel()))
     packed.view(panels, units, ROWS, bits).copy_(padded.transpose(1, 2))
     return packed
 

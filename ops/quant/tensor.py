@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import torch
 
 from tilewright.ops.quant.forms import FORMS, family_of
-from tilewright.ops.quant.memory import copy_codes
+from tilewright.ops.quant.memory import in_large_pages
 from tilewright.ops.quant.quantize import Parts, dequantize_parts, quantize_parts
 from tilewright.ops.quant.spec import QSpec
 from tilewright.runtime.errors import LaunchError
@@ -82,7 +82,7 @@ class QuantizedTensor:
 
     def clone(self) -> QuantizedTensor:
         """A copy that shares no memory."""
-        return self._map(lambda part: copy_codes(part) if part is self.codes else part.clone())
+        return self._map(lambda part: in_large_pages(torch.empty_like(part)).copy_(part))
 
     def dequantize(self, dtype: torch.dtype = torch.float32) -> torch.Tensor:
         """The weight (N, K) that the codes stand for, rounded once to `dtype`."""
