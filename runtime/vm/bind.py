@@ -91,7 +91,8 @@ def _checked(ins: Instruction, frame: Frame, bind: Callable[[], Any]) -> Any:
         ) from None
     except (KeyError, IndexError, TypeError, AttributeError, ValueError) as error:
         where = place(frame.gang.program.module, ins)
-        raise Fault("unsupported", f"form of {ins.name} ({error!r})", place=where) from error
+        message = f"{ins.name} with {len(ins.operands)} operands like these ({error})"
+        raise Fault("unsupported", message, place=where) from error
 
 
 def _masked_value(ins: Instruction, frame: Frame, value: Any) -> Step:

@@ -11,7 +11,7 @@ from dataclasses import replace
 from functools import lru_cache
 
 from tilewright.runtime.vm.expressions import evaluate, evaluate_product, starts_expression
-from tilewright.runtime.vm.faults import Fault
+from tilewright.runtime.vm.faults import Fault, Place
 from tilewright.runtime.vm.initializers import Initializer
 from tilewright.runtime.vm.literals import find_special, number
 from tilewright.runtime.vm.records import (
@@ -48,8 +48,9 @@ def parse(text: str) -> Module:
     try:
         return parser.module()
     except (IndexError, ValueError):  # the cursor ran off the end, or met something for a number
+        is_end = parser.at >= len(parser.tokens) or parser.peek() == ""
         parser.at = min(parser.at, len(parser.tokens)) - 1
-        parser.fail("the text ends early" if parser.peek() == "" else "this is no number")
+        parser.fail("the text ends early (a missing brace?)" if is_end else "this is no number")
         raise
 
 
@@ -94,7 +95,7 @@ class _Parser:
     def fail(self, message: str, token: Token | None = None) -> None:
         line = (token or self.tokens[self.at]).line
         source = self.lines[line - 1].strip() if line <= len(self.lines) else ""
-        raise Fault("syntax", f"PTX line {line}: {message}: {source}")
+        raise Fault("syntax", message, place=Place(line, source))
 
     def skip_line(self, line: int) -> None:
         while self.tokens[self.at].line == line and self.tokens[self.at].kind != "end":

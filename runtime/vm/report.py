@@ -187,6 +187,8 @@ class Report:
         lines = [
             f"{self.entry}: {self.steps:,} steps, {counters.get('issued', 0):,} warp instructions"
         ]
+        if self._launch.checks == "off":
+            lines[0] += ', unchecked (checks="off")'
         for name, count in counters.get("instructions", {}).items():
             lines.append(f"  {name:<12} {count:>14,}")
         for kind, flops in counters.get("mma_flops", {}).items():

@@ -51,7 +51,10 @@ class Scheduler:
         self.parked = []
         while self.ready:
             cohort = self.pick()
-            self.execute(cohort)
+            try:
+                self.execute(cohort)
+            except (ValueError, TypeError, IndexError, OverflowError) as error:
+                raise self.explain(cohort, error) from error
             self.watch(cohort)
             if not self.ready and self.parked:
                 self.unpark()
@@ -228,6 +231,28 @@ class Scheduler:
             kind, message, place=self.gang.program.place(pc), block=block, warp=warp,
             lanes=tuple(int(x) for x in same), address=address,
         )  # fmt: skip
+
+    def explain(self, cohort: Cohort, error: Exception) -> Fault:
+        """The fault of the instruction whose NumPy call failed: operands of widths that it does not
+        have. Which one it was, a second attempt tells.
+        """
+        run = cohort.frame.blocks[cohort.pc]
+        masks = () if cohort.mask is None else (cohort.mask,)
+        steps = (run.masked or ()) if masks else (run.full or ())
+        failed = run.start + max(run.size - 1, 0)
+        for pc, step in enumerate(steps, run.start):
+            try:
+                step(*masks)
+            except type(error):
+                failed = pc
+                break
+        name = self.gang.program.instructions[failed].name
+        return self.fault(
+            "unsupported",
+            f"{name} does not fit the widths of its operands ({error})",
+            failed,
+            cohort.lanes,
+        )
 
     def report_divergence(self) -> None:
         cohort = self.parked[0]

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from tilewright.runtime.vm.faults import Fault
+from tilewright.runtime.vm.faults import Fault, Place
 
 _TOKEN = re.compile(
     r"""
@@ -41,7 +41,8 @@ def tokenize(text: str) -> list[Token]:
     while at < end:
         match = _TOKEN.match(text, at)
         if match is None:
-            raise Fault("syntax", f"PTX line {line}: unexpected character {text[at]!r}")
+            where = Place(line, text.split("\n")[line - 1].strip())
+            raise Fault("syntax", f"unexpected character {text[at]!r}", place=where)
         kind, at = str(match.lastgroup), match.end()
         if kind == "newline":
             line += 1

@@ -1,6 +1,6 @@
 """PTX beyond its instructions: expressions, initial values, scopes, calls, branch tables, directives.
 
-Each program was accepted by NVIDIA's assembler; it stores words to `o`, which the table gives.
+Each program of the table was accepted by NVIDIA's assembler; it stores words to `o`, which the table gives.
 """
 
 # ruff: noqa: E501  (lines of PTX stay whole)
@@ -189,3 +189,52 @@ def test_blocks_that_a_directive_forbids(directives: str, block: int, message: s
     text = program("", "st.global.u32 [%o], 1;", directives)
     with pytest.raises(vm.Fault, match=message):
         vm.run(text, "k", 1, block, [np.zeros(4, np.int32)])
+
+
+HAND = """
+.version 8.3
+.target sm_90
+.address_size 64
+.func (.reg .b32 lo, .reg .b32 hi) multiply (.reg .b32 a, .reg .b32 b)
+{ .reg .b64 %w; mul.wide.u32 %w, a, b; mov.b64 {lo, hi}, %w; ret.uni; }
+.visible .entry k (.param .u64 o)
+{ .reg .b32 %r<9>; .reg .b64 %d<9>; .reg .pred %p;
+  ld.param.u64 %d0, [o]; mov.u32 %r0, %tid.x; mad.wide.u32 %d0, %r0, 8, %d0;
+  setp.lt.u32 %p, %r0, 9; mov.u32 %r5, 0;
+  @%p call (%r4, %r5), multiply, (%r0, 0xFFFFFFFF);
+  @%p st.global.v2.u32 [%d0], {%r4, %r5};
+  rem.u32 %r6, %r0, 3;
+  ret; }"""
+
+
+def test_registers_that_a_call_returns_into_are_written() -> None:
+    o = np.zeros((40, 2), "u4")
+    report = vm.run(HAND, "k", 1, 40, [o])
+    i = np.arange(9, dtype="u8") * 0xFFFFFFFF
+    np.testing.assert_array_equal(o[:9], np.stack([i & 0xFFFFFFFF, i >> 32], 1))
+    assert not o[9:].any() and report.warnings == []
+
+
+def test_registers_of_a_wrong_width_are_a_fault_with_its_line() -> None:
+    text = HAND.replace("rem.u32 %r6, %r0, 3", "rem.u32 %d6, %r0, 3")
+    with pytest.raises(vm.Fault, match=r"rem\.u32 does not fit the widths") as caught:
+        vm.run(text, "k", 1, 40, [np.zeros((40, 2), "u4")])
+    assert caught.value.line == 13
+
+
+def test_a_text_that_ends_early_says_so_and_names_its_line() -> None:
+    with pytest.raises(vm.Fault, match="ends early") as caught:
+        vm.run(HAND[:-1], "k", 1, 40, [np.zeros((40, 2), "u4")])
+    assert caught.value.kind == "syntax" and caught.value.line == 14
+
+
+def test_a_stray_character_is_a_fault_with_its_line() -> None:
+    with pytest.raises(vm.Fault, match="unexpected character '`'") as caught:
+        vm.run(HAND.replace("ret; }", "ret; ` }"), "k", 1, 40, [np.zeros((40, 2), "u4")])
+    assert caught.value.kind == "syntax" and caught.value.line == 14
+
+
+def test_a_report_without_checks_says_so() -> None:
+    o = np.zeros((40, 2), "u4")
+    assert 'unchecked (checks="off")' in str(vm.run(HAND, "k", 1, 40, [o], checks="off"))
+    assert "unchecked" not in str(vm.run(HAND, "k", 1, 40, [o]))

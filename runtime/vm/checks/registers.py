@@ -11,7 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from tilewright.runtime.vm.program import Program, is_control, operands
-from tilewright.runtime.vm.records import Instruction, Register, Symbol, Vector
+from tilewright.runtime.vm.records import Group, Instruction, Register, Symbol, Vector
 
 _NO_RESULT = frozenset(
     "st red bra brx call ret exit cp prefetch prefetchu stmatrix membar fence trap nanosleep "
@@ -97,7 +97,8 @@ def find_suspects(program: Program) -> Suspects:
 
 def _flow(program: Program, numbers: dict[str, int], everything: int) -> dict[int, int]:
     """Registers assigned on every path, at the start of each straight run."""
-    assigned = dict.fromkeys(program.starts.values(), 0)
+    returned = sum(numbers[name] for name in _call_results(program))
+    assigned = dict.fromkeys(program.starts.values(), returned)
     pending = list(assigned)
     while pending:
         start = pending.pop()
@@ -117,6 +118,17 @@ def _flow(program: Program, numbers: dict[str, int], everything: int) -> dict[in
                 assigned[target] = after
                 pending.append(target)
     return assigned
+
+
+def _call_results(program: Program) -> set[str]:
+    """Registers that calls return into; nobody asks whether the function had written its own."""
+    return {
+        item.name
+        for ins in program.instructions
+        if ins.opcode == "call" and isinstance(ins.operands[0], Group)
+        for item in ins.operands[0].items
+        if isinstance(item, Register)
+    }
 
 
 def _successors(program: Program, pc: int, ins: Instruction) -> list[int]:
