@@ -112,6 +112,11 @@ class Arena:
         index = bisect_right(self.starts, address - GLOBAL) - 1
         return self.allocations[index] if index >= 0 else None
 
+    def describe(self, address: int) -> str:
+        """Which byte of which allocation `address` is; nothing where it is none."""
+        found = self.find(address)
+        return f"byte {address - found.address} of `{found.name}`" if found else ""
+
     def holds(self, low: int, high: int) -> Allocation | None:
         """The one allocation that holds the offsets `low` up to, not with, `high`, if there is
         one.

@@ -6,10 +6,11 @@ import json
 import math
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
 
 from tilewright.runtime.vm.assembler import Assembled, assemble
+from tilewright.runtime.vm.checks.races import Race
 from tilewright.runtime.vm.devices import DeviceRecord, check_runs, resolve_device
 from tilewright.runtime.vm.occupancy import Occupancy, find_occupancy
 from tilewright.runtime.vm.parts import Part, count_issued
@@ -60,8 +61,13 @@ class Report:
         if self._launch.checks != "off":
             self._collect_traffic()
             self._collect_waits(schedulers)
-            self.races = list(self._launch.ledger.log.races.values())
+            self.races = [self._locate(race) for race in self._launch.ledger.log.races.values()]
             self.warnings = list(self._launch.ledger.notices.values())
+
+    def _locate(self, race: Race) -> Race:
+        if race.space != "global":
+            return race
+        return replace(race, where=self._launch.arena.describe(race.address))
 
     def _collect_traffic(self) -> None:
         module = self._launch.program.module

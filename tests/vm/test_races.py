@@ -159,3 +159,20 @@ extern "C" __global__ void k(const unsigned char* x, int* h, int n) {
     report = vm.run(ptx, "k", 3, 128, [x, h, len(x)])
     np.testing.assert_array_equal(h, np.bincount(x & 63, minlength=64))
     assert report.races == [] and report.warnings == []
+
+
+@pytest.mark.parametrize("processes", ["1", "2"])
+def test_races_in_global_memory_name_the_argument_and_the_byte(
+    compile_ptx: Compile, monkeypatch: pytest.MonkeyPatch, processes: str
+) -> None:
+    monkeypatch.setenv("TILEWRIGHT_VM_PROCESSES", processes)
+    ptx = compile_ptx(
+        'extern "C" __global__ void k(int* a, int* b) { b[3] = blockIdx.x; a[5] = threadIdx.x; }'
+    )
+    report = vm.run(ptx, "k", 200, 32, [np.zeros(9, "i4"), np.zeros(9, "i4")])
+    assert all("at 0x7" in str(race) for race in report.races)
+    assert {race.where for race in report.races} == {
+        "byte 12 of `k_param_1`", "byte 20 of `k_param_0`",
+    }  # fmt: skip
+    (warning,) = vm.run(ptx, "k", 1, 32, [np.zeros(9, "i4"), np.zeros(9, "i4")]).warnings
+    assert "different values to byte 20 of `k_param_0` in one step" in str(warning)

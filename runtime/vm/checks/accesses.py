@@ -205,7 +205,9 @@ class AccessChecks:
         pc, program = self.gang.program.pc_of(ins), self.gang.program
         address = offset + GLOBAL if space == "global" else offset % self.gang.segment
         if lanes[0] // 32 == lanes[1] // 32:
-            message = f"lanes write different values to {space} {address:#x} in one step"
+            byte = self.gang.launch.arena.describe(address) if space == "global" else ""
+            where = byte or f"{space} {address:#x}"
+            message = f"lanes write different values to {where} in one step"
             self.ledger.notice("conflicting write", message, program, pc)
             return
         sides = []

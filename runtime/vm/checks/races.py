@@ -34,6 +34,7 @@ class Race:
     later: Access
     missing: str
     values_differ: bool = True
+    where: str = ""  # the byte of an argument or variable, in words
 
     @property
     def lines(self) -> tuple[int, int]:
@@ -41,8 +42,9 @@ class Race:
         return self.earlier.place.line, self.later.place.line
 
     def __str__(self) -> str:
+        where = f", {self.where}" if self.where else ""
         return (
-            f"race in {self.space} memory at {self.address:#x}:\n"
+            f"race in {self.space} memory at {self.address:#x}{where}:\n"
             f"  {self.earlier}\n  {self.later}\n  missing: {self.missing}"
         )
 
