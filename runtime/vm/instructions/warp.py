@@ -142,7 +142,7 @@ def _bind_strangers(
     def find(active: Array | None, sources: Array) -> Array | None:
         if active is None and is_full:
             return None
-        strange = (row >> (sources & 31).astype(np.uint32) & 1) == 0
+        strange: Array = (row >> (sources & 31).astype(np.uint32) & 1) == 0
         if active is not None:
             strange = (strange | ~active[sources]) & active
         if not strange.any():
