@@ -12,6 +12,7 @@ from tilewright.runtime import vm
 from tilewright.tests.gpu import device
 from tilewright.tests.gpu.cases import DRY
 from tilewright.tests.vm.execution import execute_with
+from tilewright.tests.vm.programs import run_program
 
 
 @pytest.fixture(scope="session")
@@ -24,3 +25,9 @@ def run_ptx() -> Any:
 def execute(run_ptx: Any) -> Callable[..., Any]:
     """One instruction on many values, on the GPU."""
     return partial(execute_with, run_ptx)
+
+
+@pytest.fixture(scope="session")
+def run_corpus(run_ptx: Any) -> Callable[..., Any]:
+    """One of the programs that Triton compiled, on the GPU."""
+    return partial(run_program, run_ptx)

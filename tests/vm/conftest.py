@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -13,9 +12,9 @@ import pytest
 
 from tilewright.runtime import vm
 from tilewright.tests.vm.execution import execute_with
+from tilewright.tests.vm.programs import CORPUS, run_program
 
 collect_ignore = ["corpus"]  # its sources need Triton
-CORPUS = Path(__file__).with_name("corpus")
 
 
 def _compile(source: str, arch: str = "sm_80", *, lineinfo: bool = True) -> str:
@@ -46,35 +45,10 @@ def matmul_source() -> str:
     return Path(__file__).with_name("matmul.cu").read_text()
 
 
-def _run_corpus(name: str, grid: Any, *args: Any, checks: str = "all", seed: int = 0) -> vm.Report:
-    """Launches a program of the corpus as Triton would: descriptors take their shapes and strides
-    along, and two pointers to scratch memory end the arguments.
-    """
-    record = json.loads((CORPUS / "corpus.json").read_text())["programs"][name]
-    maps = iter(record.get("maps", ()))
-    full: list[Any] = []
-    for arg, type in zip(args, record["params"].values(), strict=True):
-        if not type.startswith("tensordesc"):
-            full.append(arg)
-            continue
-        box = next(maps)
-        swizzle = (0, 32, 64, 128)[box["swizzle"]]
-        full.append(vm.TensorMap(arg, tuple(box["block_size"]), swizzle=swizzle))
-        full += [*arg.shape, *(s // arg.itemsize for s in arg.strides)]
-    extents = (grid,) if isinstance(grid, int) else grid
-    blocks = record["blocks"]
-    scratch = np.full(record["scratch"] * int(np.prod(extents)) * blocks, 0xA5, np.uint8)
-    return vm.run(
-        (CORPUS / f"{name}.ptx").read_text(), record["entry"], (extents[0] * blocks, *extents[1:]),
-        record["threads"], [*full, scratch if scratch.size else 0, 0], shared=record["shared"],
-        cluster=(blocks, 1, 1), checks=checks, seed=seed,
-    )  # fmt: skip
-
-
 @pytest.fixture(scope="session")
-def run_corpus() -> Callable[..., vm.Report]:
-    """Runs one of the programs that Triton compiled (`tests/vm/corpus`)."""
-    return _run_corpus
+def run_corpus(run_ptx: Any) -> Callable[..., vm.Report]:
+    """Runs one of the programs that Triton compiled (see `programs.py`)."""
+    return partial(run_program, run_ptx)
 
 
 @pytest.fixture(scope="session")
