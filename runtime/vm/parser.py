@@ -6,39 +6,27 @@ name of its own, so that everything behind the parser sees flat functions.
 
 from __future__ import annotations
 
-import re
 from dataclasses import replace
 from functools import lru_cache
 
-from tilewright.runtime.vm.expressions import evaluate, evaluate_product, starts_expression
-from tilewright.runtime.vm.faults import Fault, Place
+from tilewright.runtime.vm.expressions import evaluate
 from tilewright.runtime.vm.initializers import Initializer
-from tilewright.runtime.vm.literals import find_special, number
+from tilewright.runtime.vm.operands import InstructionReader
 from tilewright.runtime.vm.records import (
     BITS,
     Address,
     Function,
-    Group,
-    Immediate,
     Instruction,
-    Inverted,
     Module,
-    Operand,
-    Pair,
     Pointer,
     Register,
-    Selected,
     Symbol,
     Variable,
     Vector,
 )
-from tilewright.runtime.vm.tokens import Token, tokenize
 
-_ENDS = frozenset(",;]})")
-_CONSTANTS = frozenset("-+~!(")
 _SPACES = (".global", ".const", ".shared", ".local", ".param")
 _LINKAGE = (".visible", ".extern", ".weak", ".common")
-_SELECTOR = re.compile(r"b[0-7]{1,4}|h[0-3]{1,2}")
 
 
 @lru_cache(maxsize=16)
@@ -54,65 +42,17 @@ def parse(text: str) -> Module:
         raise
 
 
-class _Parser:
-    """The cursor over the tokens and the tables that grow while reading."""
+class _Parser(InstructionReader):
+    """Files, functions and bodies, and the tables that grow while they are read."""
 
     def __init__(self, text: str) -> None:
-        self.lines = tuple(text.split("\n"))
-        self.tokens = tokenize(text)
-        self.at = 0
+        super().__init__(text)
         self.functions: dict[str, Function] = {}
         self.variables: dict[str, Variable] = {}
         self.files: dict[int, str] = {}
-        self.scopes: list[dict[str, Register | Vector | str]] = []
         self.passed: tuple[list[Instruction], list[Instruction]] = ([], [])
         self.unique = 0
-        self.calling = False  # parentheses of a call are no arithmetic
         self.calls: dict[tuple[int, int, int], tuple[int, int]] = {}  # place → outermost call
-
-    # -- cursor ------------------------------------------------------------------------------
-
-    def peek(self, ahead: int = 0) -> str:
-        return self.tokens[min(self.at + ahead, len(self.tokens) - 1)].text
-
-    def take(self) -> Token:
-        token = self.tokens[self.at]
-        self.at += 1
-        return token
-
-    def accept(self, text: str) -> bool:
-        if self.tokens[self.at].text == text:
-            self.at += 1
-            return True
-        return False
-
-    def expect(self, text: str) -> Token:
-        token = self.take()
-        if token.text != text:
-            self.fail(f"expected {text!r}, found {token.text!r}", token)
-        return token
-
-    def fail(self, message: str, token: Token | None = None) -> None:
-        line = (token or self.tokens[self.at]).line
-        source = self.lines[line - 1].strip() if line <= len(self.lines) else ""
-        raise Fault("syntax", message, place=Place(line, source))
-
-    def skip_line(self, line: int) -> None:
-        while self.tokens[self.at].line == line and self.tokens[self.at].kind != "end":
-            self.at += 1
-
-    def literal(self) -> Immediate:
-        token = self.take()
-        if token.text == "WARP_SZ":
-            return Immediate(32)
-        if token.kind != "number":
-            self.fail(f"expected a number, found {token.text!r}", token)
-        return number(token.text)
-
-    def integer(self) -> int:
-        return int(self.literal().value)
-
-    # -- module ------------------------------------------------------------------------------
 
     def module(self) -> Module:
         version = target = ""
@@ -213,8 +153,6 @@ class _Parser:
             name = self.declare(name)
         align = max(align, item * vector)
         return Variable(name, space, element, size, align, initial, pointers, is_extern, is_array)
-
-    # -- functions ---------------------------------------------------------------------------
 
     def function(self, *, is_extern: bool) -> None:
         is_entry = self.take().text == ".entry"
@@ -399,104 +337,6 @@ class _Parser:
             if text == ":" and depth == 1:
                 self.declare(self.tokens[at - 1].text)
             at += 1
-
-    # -- instructions ------------------------------------------------------------------------
-
-    def instruction(self, source: tuple[int, int] | None) -> Instruction:
-        guard, negated = None, False
-        if self.accept("@"):
-            negated = self.accept("!")
-            operand = self.name(self.take())
-            if not isinstance(operand, Register):
-                self.fail("the guard is no register")
-            guard = operand
-        token = self.take()
-        opcode, *mods = token.text.split(".")
-        self.calling = opcode == "call"
-        operands: list[Operand] = []
-        while not self.accept(";"):
-            if not self.accept(","):
-                operands.append(self.operand())
-        return Instruction(
-            opcode, tuple(mods), tuple(operands),
-            guard if isinstance(guard, Register) else None, negated, token.line, source,
-        )  # fmt: skip
-
-    def operand(self) -> Operand:
-        first = self.primary()
-        if self.accept("|"):
-            return Pair(first, self.primary())
-        return first
-
-    def primary(self) -> Operand:
-        token = self.tokens[self.at]
-        if token.kind == "number" and self.peek(1) in _ENDS:
-            self.at += 1
-            return number(token.text)
-        is_group = token.text == "(" and self.calling
-        is_constant = token.text in _CONSTANTS or token.kind == "number"
-        if is_constant and not is_group and starts_expression(self):
-            return evaluate(self)
-        self.at += 1
-        match token.text:
-            case "{":
-                return Vector(self.items("}"))
-            case "(":
-                return Group(self.items(")"))
-            case "[":
-                return self.address()
-            case "!":
-                return Inverted(self.primary())
-        if token.kind == "end":
-            self.fail("the text ends early", token)
-        if token.kind != "name":
-            self.fail(f"unexpected {token.text!r}", token)
-        named = self.name(token)
-        if isinstance(named, Symbol) and self.peek() in ("+", "-"):
-            self.accept("+")
-            return Symbol(named.name, evaluate_product(self))
-        return named
-
-    def items(self, end: str) -> tuple[Operand, ...]:
-        found = []
-        while not self.accept(end):
-            if not self.accept(","):
-                found.append(self.primary())
-        return tuple(found)
-
-    def address(self) -> Address:
-        base = self.primary()
-        offset = 0
-        extra: list[Operand] = []
-        if isinstance(base, Symbol):
-            base, offset = Symbol(base.name), base.offset
-        while not self.accept("]"):
-            if self.accept("+") or self.peek() == "-":
-                offset += evaluate_product(self)
-            elif not self.accept(","):
-                extra.append(self.primary())
-        return Address(base, offset, tuple(extra))
-
-    def name(self, token: Token) -> Operand:
-        for scope in reversed(self.scopes):
-            found = scope.get(token.text)
-            if isinstance(found, (Register, Vector)):
-                return found
-            if found is not None:
-                return Symbol(found)
-        if token.text == "WARP_SZ":
-            return Immediate(32)
-        special = find_special(token.text)
-        if special is not None:
-            return special
-        base, _, selector = token.text.rpartition(".")
-        if _SELECTOR.fullmatch(selector) and base:
-            whole = self.name(replace(token, text=base))
-            if isinstance(whole, Register):
-                return Selected(whole, selector)
-        if token.text.startswith("%"):
-            self.fail(f"unknown register {token.text!r}", token)
-        return Symbol(token.text)
 
 
 class _Body:
