@@ -1,8 +1,8 @@
 """Whether one thread may contract the sums of neighbouring blocks together.
 
 A kernel is *grouped* if its only product is one contraction from zero, which every block computes
-once, and of which the block's place in
-the grid decides nothing but the rows: `i * BM` of the left operand, `j * BN` of the right one.
+once, and of which the block's place in the grid decides nothing but the rows: `i * BM` of the left
+operand, `j * BN` of the right one.
 
     for_tiles [%rows, %columns] (%i: i32, %j: i32) {
       %im = mul %i, 128

@@ -160,6 +160,7 @@ def emit_group(emitter: Emitter, grouping: Grouping) -> None:
         starts.append(offset_text(emitter, load.offsets[operand.rows]))
     arguments = ", ".join([*places, *starts, _depth(emitter, item), "panels"])
     acc = emitter.grouped_sums(result, LARGEST)
+    emitter.out.line(f'static_assert(tw::GROUP_PITCH == {acc.strides[0]}, "the pitch of sums");')
     call = f"tw::contract_group<{_template(emitter, item)}>({arguments})"
     emitter.out.line(f"float* const {acc.name} = {call};")
 

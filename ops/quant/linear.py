@@ -165,22 +165,19 @@ def _run(
     n: int,
     k: int,
 ) -> torch.Tensor:
-    held = (x, codes, scales, zeros, bias)
-    key = (text, n, k, *[None if t is None else describe(t) for t in held])
-    found = _launches.find(key)
-    if found is not None:
-        out = x.new_empty(found.shape)
-        found.launch(*[t.data_ptr() for t in (*held, out) if t is not None])
-        return out
-    _check(x, codes, bias, n, k)
     x = x.contiguous()
-    out = x.new_empty(*x.shape[:-1], n)
     if x.is_cpu:
-        launch = _prepare(x, codes, scales, zeros, bias, out, QSpec.parse(text))
-        if held[0] is x:
-            _launches.keep(key, launch, out.shape)
-        launch(*[t.data_ptr() for t in (x, *held[1:], out) if t is not None])
-        return out
+        held = (x, codes, scales, zeros, bias)
+        key = (text, n, k, *[None if t is None else describe(t) for t in held])
+        found = _launches.find(key)
+        if found is None:
+            _check(x, codes, bias, n, k)
+            out = x.new_empty(*x.shape[:-1], n)
+            launch = _prepare(x, codes, scales, zeros, bias, out, QSpec.parse(text))
+            found = _launches.keep(key, launch, out.shape)
+        return found.run(*held)
+    _check(x, codes, bias, n, k)
+    out = x.new_empty(*x.shape[:-1], n)
     spec, rows = QSpec.parse(text), prod(x.shape[:-1])
     weights = _weights(FORMS["cuda"], codes, scales, zeros, spec, (n, k))
     launch_linear(x.view(rows, k), weights, bias, out.view(rows, n), spec, family="cuda")
