@@ -280,31 +280,44 @@ def _bind_call(scheduler: Scheduler, frame: Frame, pc: int) -> Terminate:
         return bind_builtin(scheduler, pc, callee.name, arguments, results)
 
     def enter(cohort: Cohort, name: str) -> None:
-        function = program.module.functions[name]
-        start = program.starts[name]
-        if any(program.owners[call] is program.owners[start] for _, call in cohort.stack) or (
-            program.owners[pc] is program.owners[start]
-        ):
-            raise scheduler.fault("unsupported", f"recursive call of {name}", pc, cohort.lanes)
-        for actual, formal in zip(arguments, function.params, strict=True):
-            _pass_argument(scheduler, cohort.lanes, actual, formal)
-        cohort.stack = (*cohort.stack, (pc + 1, pc))
-        cohort.pc = start
+        _enter(scheduler, pc, cohort, name, arguments)
 
-    if isinstance(callee, Symbol):
-        name = callee.name
-        if name not in program.starts:
-            raise Fault(
-                "unsupported", f"call of the undefined function {name!r}", place=program.place(pc)
-            )
+    if not isinstance(callee, Symbol):
+        assert isinstance(callee, Register)
+        return _bind_indirect(scheduler, pc, frame.read(callee, "u64"), enter)
+    name = callee.name
+    if name not in program.starts:
+        raise Fault(
+            "unsupported", f"call of the undefined function {name!r}", place=program.place(pc)
+        )
 
-        def direct(cohort: Cohort) -> bool:
-            enter(cohort, name)
-            return True
+    def direct(cohort: Cohort) -> bool:
+        enter(cohort, name)
+        return True
 
-        return direct
-    assert isinstance(callee, Register)
-    row = frame.read(callee, "u64")
+    return direct
+
+
+def _enter(
+    scheduler: Scheduler, pc: int, cohort: Cohort, name: str, arguments: tuple[Operand, ...]
+) -> None:
+    """Pass the arguments, remember where to return to, and go on in the function."""
+    program = scheduler.gang.program
+    function, start = program.module.functions[name], program.starts[name]
+    if any(program.owners[call] is program.owners[start] for _, call in cohort.stack) or (
+        program.owners[pc] is program.owners[start]
+    ):
+        raise scheduler.fault("unsupported", f"recursive call of {name}", pc, cohort.lanes)
+    for actual, formal in zip(arguments, function.params, strict=True):
+        _pass_argument(scheduler, cohort.lanes, actual, formal)
+    cohort.stack = (*cohort.stack, (pc + 1, pc))
+    cohort.pc = start
+
+
+def _bind_indirect(
+    scheduler: Scheduler, pc: int, row: Array, enter: Callable[[Cohort, str], None]
+) -> Terminate:
+    """A call through a register: lanes part by where they go."""
 
     def indirect(cohort: Cohort) -> bool:
         for value in np.unique(row if cohort.mask is None else row[cohort.mask]):

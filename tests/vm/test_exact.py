@@ -659,11 +659,16 @@ def test_floats_to_wider_and_to_whole_floats(execute: Execute) -> None:
             )
 
 
-@pytest.mark.parametrize("source", ["f16", "bf16", "f32", "f64"])
-@pytest.mark.parametrize("target", ["u8", "s8", "u16", "s16", "u32", "s32", "u64", "s64"])
+@pytest.mark.parametrize(
+    ("source", "target"),
+    [
+        (source, target)
+        for source in ("f16", "bf16", "f32", "f64")
+        for target in ("u8", "s8", "u16", "s16", "u32", "s32", "u64", "s64")
+        if not (source == "bf16" and bits_of(target) == 8)  # PTX has no such conversion
+    ],
+)
 def test_floats_to_every_integer(execute: Execute, source: str, target: str) -> None:
-    if source == "bf16" and bits_of(target) == 8:
-        pytest.skip("PTX has no such conversion")
     wide = f"{target[0]}{max(bits_of(target), 16)}"
     for mode in ("rni", "rzi", "rmi", "rpi"):
         tails = (

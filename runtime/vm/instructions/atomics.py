@@ -107,6 +107,15 @@ def apply(
     return result
 
 
+def _find_at(operation: str, kind: str) -> Any:
+    """The ufunc whose `at` does the operation where nobody needs the values found; or None."""
+    if kind.startswith(("f16", "bf16")) or np.dtype(DTYPES[kind]).kind not in "iuf":
+        return None
+    if kind in ("f32", "f64") and operation != "add":  # NumPy's min and max keep NaN
+        return None
+    return _AT.get(operation)
+
+
 def _bind(ins: Instruction, frame: Frame) -> Any:
     is_red = ins.opcode == "red"
     if "async" in ins.mods:
@@ -125,11 +134,7 @@ def _bind(ins: Instruction, frame: Frame) -> Any:
     values = [frame.read(source, kind) for source in sources]
     parts = bind_parts(frame, address, space_name(ins))
     combine = combiner(operation, kind)
-    ignored = not isinstance(target, Register)
-    numeric = np.dtype(dtype).kind in "iuf" and not kind.startswith(("f16", "bf16"))
-    at = _AT.get(operation) if ignored and numeric else None
-    if at is not None and kind in ("f32", "f64") and operation != "add":
-        at = None
+    at = None if isinstance(target, Register) else _find_at(operation, kind)
     flushing = operation == "add" and kind == "f32"
     put = bind_put(frame, (target,), kind) if isinstance(target, Register) else None
     checks = frame.gang.checks
