@@ -13,9 +13,11 @@ from tilewright.runtime.vm.faults import Fault
 from tilewright.runtime.vm.instructions import (
     async_copy,
     atomics,
+    bit_tables,
     bits,
     compare,
     convert,
+    fields,
     floats,
     halves,
     integer,
@@ -62,6 +64,8 @@ def _join(*families: dict[tuple[str, str], Binder]) -> dict[str, Binder]:
 _VALUES: dict[str, Binder] = _join(
     integer.VALUES,
     bits.VALUES,
+    bit_tables.VALUES,
+    fields.VALUES,
     floats.VALUES,
     halves.VALUES,
     compare.VALUES,
